@@ -1,0 +1,3 @@
+//! The Bookinfo sample application.
+
+fn main() {}

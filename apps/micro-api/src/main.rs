@@ -1,0 +1,3 @@
+//! The micro-api sample application of the rolling-update tutorial.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Object types of the mesh: Istio kinds, their schemas, defaulting and validation.

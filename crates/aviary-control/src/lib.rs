@@ -1,0 +1,1 @@
+//! The control plane: ADS server, push, status, controller manager.

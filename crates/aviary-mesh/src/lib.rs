@@ -1,0 +1,1 @@
+//! The mesh's configuration model and every decision of the data plane over it.

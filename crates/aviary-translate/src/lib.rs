@@ -1,0 +1,1 @@
+//! Kubernetes and Istio objects to the mesh's configuration model.

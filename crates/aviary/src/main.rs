@@ -1,0 +1,3 @@
+//! Canary releases on a service mesh: one binary.
+
+fn main() {}
