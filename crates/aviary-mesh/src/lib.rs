@@ -1,1 +1,39 @@
 //! The mesh's configuration model and every decision of the data plane over it.
+//!
+//! The control plane makes a [`MeshConfig`], xDS carries it, the proxy uses it: one model at both
+//! ends. This crate decides and never acts: it has no sockets, clock, entropy, files or threads;
+//! time and randomness are arguments.
+//!
+//! Read first: [`MeshConfig`], [`route::Route`], [`resolve::Decision`].
+
+pub mod matcher;
+pub mod listener;
+pub mod route;
+pub mod cluster;
+pub mod endpoint;
+pub mod resolve;
+
+pub use cluster::{Cluster, Discovery};
+pub use endpoint::{Endpoint, EndpointSet};
+pub use listener::{ChainAction, FilterChain, Listener};
+pub use route::{Route, RouteTable, VirtualHost};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that one proxy is configured with: the four xDS types by resource name.
+///
+/// Values are shared so that a change of one resource leaves the others as they are.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MeshConfig {
+    /// Listeners by name (LDS).
+    pub listeners: BTreeMap<String, Arc<Listener>>,
+    /// Route tables by name (RDS).
+    pub routes: BTreeMap<String, Arc<RouteTable>>,
+    /// Clusters by name (CDS).
+    pub clusters: BTreeMap<String, Arc<Cluster>>,
+    /// Endpoints by cluster name (EDS).
+    pub endpoints: BTreeMap<String, Arc<EndpointSet>>,
+}

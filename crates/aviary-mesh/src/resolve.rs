@@ -1,0 +1,110 @@
+//! From connection and request head to what is done with them, with the reasons.
+//!
+//! Four users: the proxy, the translator's tests, `aviary explain`, the console.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::listener::{FilterChain, Listener};
+use crate::route::{Forward, HeaderEdits, Retry, Route, VirtualHost, WeightedCluster};
+
+/// What is known of a connection before its first request.
+#[derive(Debug, Clone, Default)]
+pub struct Connection<'a> {
+    /// Where the client meant to go (`SO_ORIGINAL_DST`), or the local address.
+    pub destination: Option<SocketAddr>,
+    /// Server name of the TLS hello.
+    pub server_name: Option<&'a str>,
+    /// `tls` or `raw_buffer`.
+    pub transport_protocol: &'a str,
+    /// `http/1.1`, `http/1.0` or `h2c` when the inspector found one.
+    pub application_protocol: Option<&'a str>,
+}
+
+/// A request head as the rules see it.
+pub trait Head {
+    /// Request method.
+    fn method(&self) -> &str;
+    /// Host as the client sent it, with port if it gave one.
+    fn authority(&self) -> &str;
+    /// `http` or `https`.
+    fn scheme(&self) -> &str;
+    /// Path with query.
+    fn path_and_query(&self) -> &str;
+    /// Value of a header by lower-case name; several values are joined by `,`
+    /// (cookies by `; `). `None` when absent. Bytes that are not text count as absent.
+    fn header(&self, name: &str) -> Option<std::borrow::Cow<'_, str>>;
+}
+
+/// What is done with a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision<'a> {
+    /// The virtual host taken.
+    pub virtual_host: Option<&'a VirtualHost>,
+    /// The route taken.
+    pub route: Option<&'a Route>,
+    /// The outcome.
+    pub outcome: Outcome<'a>,
+    /// Injected wait before anything else.
+    pub delay: Option<Duration>,
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome<'a> {
+    /// Sent upstream.
+    Forward(Target<'a>),
+    /// Redirect: status and `location`.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// Value of `location`.
+        location: String,
+    },
+    /// Answered in place.
+    Direct {
+        /// Status.
+        status: u16,
+        /// Body.
+        body: &'a str,
+    },
+    /// An injected abort (flag FI).
+    Abort {
+        /// Status.
+        status: u16,
+    },
+    /// No virtual host or no route: 404, flag NR.
+    NotFound,
+}
+
+/// Where a request is sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Target<'a> {
+    /// The route's forwarding rule.
+    pub forward: &'a Forward,
+    /// The branch drawn.
+    pub branch: &'a WeightedCluster,
+    /// New path with query, when it changes.
+    pub path: Option<String>,
+    /// New host, when it changes.
+    pub host: Option<&'a str>,
+    /// For the whole request (route's timeout; `None` without end).
+    pub timeout: Option<Duration>,
+    /// Retry policy.
+    pub retry: Option<&'a Retry>,
+    /// Clusters that get a copy of this request.
+    pub mirrors: Vec<&'a str>,
+    /// Edits of the request, in the order they apply.
+    pub request_edits: [&'a HeaderEdits; 2],
+    /// Edits of the reply, in the order they apply.
+    pub response_edits: [&'a HeaderEdits; 2],
+}
+
+/// The listener and chain for a connection that arrived at `listener`.
+#[derive(Debug, Clone, Copy)]
+pub struct ChainChoice<'a> {
+    /// The listener that treats it (the bound one, or the unbound one it was handed to).
+    pub listener: &'a Listener,
+    /// The chain.
+    pub chain: &'a FilterChain,
+}

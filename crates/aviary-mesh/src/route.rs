@@ -1,0 +1,270 @@
+//! Where a request goes: route tables, matches, splits, retries, faults, edits.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::matcher::{FullRegex, HeaderMatch, QueryMatch};
+
+/// Virtual hosts for one port or one gateway server.
+///
+/// Source: Envoy `config.route.v3.RouteConfiguration`; clusters named here need not exist
+/// (`validate_clusters` off): such a request answers 503 with flag NC.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteTable {
+    /// Resource name, e.g. `9080`, `http.8080`, `inbound|9080||`.
+    pub name: String,
+    /// In order; domains are unique over the table.
+    pub virtual_hosts: Vec<VirtualHost>,
+    /// Compares hosts without their port.
+    pub ignore_port_in_host: bool,
+}
+
+/// Routes for a set of hosts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VirtualHost {
+    /// Name, `<host>:<port>` by Istio's custom.
+    pub name: String,
+    /// Lower-case: exact, `*.suffix`, `prefix.*`, or `*`; matched in that order of preference, longest first.
+    pub domains: Vec<String>,
+    /// In order: the first that matches is taken.
+    pub routes: Vec<Route>,
+    /// Adds `x-envoy-attempt-count` to what is sent upstream.
+    pub include_attempt_count: bool,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Route {
+    /// Name for logs; empty when the user gave none.
+    pub name: String,
+    /// Which requests it takes.
+    pub matches: RouteMatch,
+    /// What becomes of them.
+    pub action: RouteAction,
+    /// Edits of the request before it goes on.
+    pub request_headers: HeaderEdits,
+    /// Edits of the reply.
+    pub response_headers: HeaderEdits,
+    /// Injected delay or abort.
+    pub fault: Option<Fault>,
+    /// The object that made this route, e.g.
+    /// `/apis/networking.istio.io/v1/namespaces/prod/virtual-service/reviews`; empty for defaults.
+    pub origin: String,
+    /// Name of the span, e.g. `reviews.prod.svc.cluster.local:9080/*`.
+    pub operation: String,
+}
+
+/// Conditions on a request; all must hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteMatch {
+    /// On the path without query.
+    pub path: PathMatch,
+    /// Folds case of exact and prefix paths.
+    pub ignore_case: bool,
+    /// On headers and pseudo headers.
+    pub headers: Vec<HeaderMatch>,
+    /// On query parameters.
+    pub query: Vec<QueryMatch>,
+}
+
+impl Default for RouteMatch {
+    fn default() -> Self {
+        Self {
+            path: PathMatch::Prefix("/".to_owned()),
+            ignore_case: false,
+            headers: Vec::new(),
+            query: Vec::new(),
+        }
+    }
+}
+
+/// A condition on the path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PathMatch {
+    /// A raw string prefix: `/foo` takes `/foobar`.
+    Prefix(String),
+    /// A prefix of whole segments: `/foo` takes `/foo` and `/foo/bar`.
+    SegmentPrefix(String),
+    /// The whole path.
+    Exact(String),
+    /// The whole path.
+    Regex(FullRegex),
+}
+
+/// What becomes of a request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RouteAction {
+    /// Sent upstream.
+    Forward(Forward),
+    /// Answered with a redirect.
+    Redirect(Redirect),
+    /// Answered in place.
+    Direct(DirectResponse),
+}
+
+/// Sending upstream.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Forward {
+    /// One or more clusters; weights need not sum to 100, a single one takes everything.
+    pub clusters: Vec<WeightedCluster>,
+    /// For the whole request with all its retries; `None` waits without end.
+    pub timeout: Option<Duration>,
+    /// When and how often to try again; `None` never does.
+    pub retry: Option<Retry>,
+    /// Copies sent elsewhere, their answers thrown away.
+    pub mirrors: Vec<Mirror>,
+    /// New path.
+    pub rewrite: Option<PathRewrite>,
+    /// New `host`.
+    pub host_rewrite: Option<String>,
+    /// `Upgrade: websocket` is allowed.
+    pub websocket: bool,
+}
+
+/// One branch of a split.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WeightedCluster {
+    /// Cluster name.
+    pub name: String,
+    /// Relative share.
+    pub weight: u32,
+    /// Edits of the request on this branch, before the route's.
+    pub request_headers: HeaderEdits,
+    /// Edits of the reply on this branch.
+    pub response_headers: HeaderEdits,
+    /// New `host` on this branch; the route's wins.
+    pub host_rewrite: Option<String>,
+}
+
+/// Trying again.
+///
+/// Source: Envoy `config.route.v3.RetryPolicy`, Istio `HTTPRetry`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// Tries after the first.
+    pub attempts: u32,
+    /// Envoy's condition names: `connect-failure`, `refused-stream`, `reset`, `5xx`, `gateway-error`,
+    /// `retriable-4xx`, `unavailable`, `cancelled`, `retriable-status-codes`, `reset-before-request`.
+    pub on: Vec<String>,
+    /// Status codes for `retriable-status-codes`.
+    pub status_codes: Vec<u16>,
+    /// For each try; `None` means the request's timeout only.
+    pub per_try_timeout: Option<Duration>,
+    /// Avoids endpoints already tried, drawing again up to this often; 0 does not avoid.
+    pub avoid_previous: u32,
+    /// First pause between tries, doubled with jitter up to ten times it. Envoy's default is 25 ms.
+    pub base_interval: Duration,
+}
+
+/// A copy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mirror {
+    /// Cluster name.
+    pub cluster: String,
+    /// Share of requests copied, 0 to 100.
+    pub percent: f64,
+}
+
+/// A new path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PathRewrite {
+    /// Replaces the matched prefix (or, for an exact match, the whole path).
+    Prefix(String),
+    /// Replaces every match of the expression (unanchored) by the substitution (`\1` groups).
+    Regex {
+        /// RE2 expression.
+        pattern: String,
+        /// Replacement.
+        substitution: String,
+    },
+}
+
+/// A redirect. Unset parts keep the request's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Redirect {
+    /// New scheme.
+    pub scheme: Option<String>,
+    /// New host.
+    pub host: Option<String>,
+    /// New port; 80 for http and 443 for https are left out of the answer.
+    pub port: Option<u16>,
+    /// New path.
+    pub path: Option<String>,
+    /// New prefix in place of the matched one.
+    pub prefix: Option<String>,
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+}
+
+/// An answer in place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DirectResponse {
+    /// 200 to 599.
+    pub status: u16,
+    /// Text of the body, at most 1 MiB.
+    pub body: String,
+}
+
+/// Header changes: removals first, then `set` (overwrite), then `add` (append).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HeaderEdits {
+    /// Lower-case names and values that replace what is there.
+    pub set: Vec<(String, String)>,
+    /// Lower-case names and values that are appended.
+    pub add: Vec<(String, String)>,
+    /// Lower-case names that go.
+    pub remove: Vec<String>,
+}
+
+impl HeaderEdits {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
+    }
+}
+
+/// An injected fault; comes before timeouts and retries, which do not apply to it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Fault {
+    /// Waits before the request goes on.
+    pub delay: Option<FaultDelay>,
+    /// Answers instead of the service.
+    pub abort: Option<FaultAbort>,
+}
+
+/// An injected wait.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FaultDelay {
+    /// How long.
+    pub duration: Duration,
+    /// Share of requests, 0 to 100.
+    pub percent: f64,
+}
+
+/// An injected answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FaultAbort {
+    /// 200 to 599.
+    pub status: u16,
+    /// Share of requests, 0 to 100.
+    pub percent: f64,
+}
+
