@@ -1,0 +1,320 @@
+//! From a request body to an object: duplicate keys, unknown fields, wrong types.
+
+use serde_json::{Map, Number, Value, json};
+
+use crate::{
+    kind::{Kind, Rules},
+    schema::{Schema, Type},
+};
+
+mod parse;
+#[cfg(test)]
+mod tests;
+
+pub use parse::parse_json;
+
+/// What to do about unknown and duplicate fields (`fieldValidation`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldValidation {
+    /// Refuse the request.
+    Strict,
+    /// Drop them and warn; the default.
+    Warn,
+    /// Drop them.
+    Ignore,
+}
+
+impl FieldValidation {
+    /// Reads the query parameter; `None` for an unknown word.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "Strict" => Some(Self::Strict),
+            "" | "Warn" => Some(Self::Warn),
+            "Ignore" => Some(Self::Ignore),
+            _ => None,
+        }
+    }
+}
+
+/// A body that fits the field tree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// The object without unknown fields.
+    pub object: Value,
+    /// Texts for `Warning` headers: `unknown field "spec.foo"`.
+    pub warnings: Vec<String>,
+}
+
+/// Why a body is refused (400).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// Unknown or duplicate fields in strict mode.
+    #[error("{kind} in version \"{version}\" cannot be handled as a {kind}: strict decoding error: {}", .findings.join(", "))]
+    Strict {
+        /// Kind of the object.
+        kind: String,
+        /// API version without the group.
+        version: String,
+        /// `unknown field "spec.foo"`, `duplicate field "spec.bar"`.
+        findings: Vec<String>,
+    },
+    /// A value of the wrong type.
+    #[error("{kind} in version \"{version}\" cannot be handled as a {kind}: {detail}")]
+    Type {
+        /// Kind of the object.
+        kind: String,
+        /// API version without the group.
+        version: String,
+        /// `json: cannot unmarshal string into Go struct field ...`.
+        detail: String,
+    },
+    /// The body is an object of another kind or version.
+    #[error("{0}")]
+    Other(String),
+}
+
+pub(crate) fn decode(
+    kind: &Kind,
+    body: &Value,
+    mode: FieldValidation,
+    duplicates: &[String],
+) -> Result<Decoded, Invalid> {
+    let mut object = body.clone();
+    check_type_meta(kind, &mut object)?;
+    let builtin = matches!(kind.rules, Rules::BuiltIn);
+    let mut walk = Walk { builtin, unknown: Vec::new(), error: None };
+    walk.object(&kind.schema, &mut object, &mut Path::default(), &kind.kind);
+    let version = kind.version.to_string();
+    if let Some(detail) = walk.error {
+        return Err(Invalid::Type { kind: kind.kind.to_string(), version, detail });
+    }
+    let findings: Vec<String> = duplicates
+        .iter()
+        .map(|path| format!("duplicate field \"{path}\""))
+        .chain(walk.unknown.iter().map(|path| format!("unknown field \"{path}\"")))
+        .collect();
+    match mode {
+        FieldValidation::Strict if !findings.is_empty() => {
+            Err(Invalid::Strict { kind: kind.kind.to_string(), version, findings })
+        }
+        FieldValidation::Warn => Ok(Decoded { object, warnings: findings }),
+        _ => Ok(Decoded { object, warnings: Vec::new() }),
+    }
+}
+
+fn check_type_meta(kind: &Kind, object: &mut Value) -> Result<(), Invalid> {
+    let Value::Object(map) = object else {
+        return Err(Invalid::Other(format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {} into Go value \
+             of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \
+             \"json:\\\"kind,omitempty\\\"\" }}",
+            json_word(object)
+        )));
+    };
+    let wanted_version = kind.api_version();
+    let given_version = map.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let given_kind = map.get("kind").and_then(Value::as_str).unwrap_or_default();
+    if !given_version.is_empty() && given_version != wanted_version {
+        return Err(Invalid::Other(format!(
+            "the API version in the data ({given_version}) does not match the expected API version ({wanted_version})"
+        )));
+    }
+    if !given_kind.is_empty() && given_kind != &*kind.kind {
+        let given = if given_version.is_empty() { &*wanted_version } else { given_version };
+        return Err(Invalid::Other(format!(
+            "{given_kind} in version \"{}\" cannot be handled as a {}: no kind \"{given_kind}\" is registered for version \"{given}\"",
+            kind.version, kind.kind
+        )));
+    }
+    map.insert("apiVersion".into(), json!(wanted_version));
+    map.insert("kind".into(), json!(&*kind.kind));
+    Ok(())
+}
+
+/// A field path in both forms: with list indexes for "unknown field", without for Go's type errors.
+#[derive(Default)]
+struct Path {
+    indexed: String,
+    plain: String,
+}
+
+impl Path {
+    fn with<R>(&mut self, part: &str, index: Option<usize>, f: impl FnOnce(&mut Self) -> R) -> R {
+        use std::fmt::Write;
+        let lengths = (self.indexed.len(), self.plain.len());
+        if let Some(index) = index {
+            let _ = write!(self.indexed, "[{index}]");
+        } else {
+            for text in [&mut self.indexed, &mut self.plain] {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(part);
+            }
+        }
+        let result = f(self);
+        self.indexed.truncate(lengths.0);
+        self.plain.truncate(lengths.1);
+        result
+    }
+}
+
+struct Walk {
+    builtin: bool,
+    unknown: Vec<String>,
+    error: Option<String>,
+}
+
+impl Walk {
+    /// Visits one value; `owner` is the innermost named struct.
+    fn object(&mut self, schema: &Schema, value: &mut Value, path: &mut Path, owner: &str) {
+        let owner = schema.struct_name().unwrap_or(owner);
+        if let Err(wanted) = self.fits(schema, value) {
+            if self.error.is_none() {
+                self.error = Some(type_error(value, owner_of(schema, owner), path, &wanted));
+            }
+            return;
+        }
+        match value {
+            Value::Object(map) => self.fields(schema, map, path, owner),
+            Value::Array(items) => {
+                if let Some(inner) = &schema.items {
+                    for (index, item) in items.iter_mut().enumerate() {
+                        path.with("", Some(index), |path| self.object(inner, item, path, owner));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn fields(
+        &mut self,
+        schema: &Schema,
+        map: &mut Map<String, Value>,
+        path: &mut Path,
+        owner: &str,
+    ) {
+        let mut gone = Vec::new();
+        for (name, child) in map.iter_mut() {
+            let Some(field) = schema.field(name) else {
+                if !schema.is_open() {
+                    path.with(name, None, |path| self.unknown.push(path.indexed.clone()));
+                    gone.push(name.clone());
+                }
+                continue;
+            };
+            if child.is_null() && self.builtin && field.kind != Type::Any {
+                gone.push(name.clone());
+                continue;
+            }
+            path.with(name, None, |path| {
+                let field_owner = if field.struct_name().is_some() && !child.is_object() {
+                    owner
+                } else {
+                    field.struct_name().unwrap_or(owner)
+                };
+                self.object_named(field, child, path, owner, field_owner);
+            });
+        }
+        for name in gone {
+            map.shift_remove(&name);
+        }
+    }
+
+    fn object_named(
+        &mut self,
+        schema: &Schema,
+        value: &mut Value,
+        path: &mut Path,
+        outer: &str,
+        inner: &str,
+    ) {
+        if let Err(wanted) = self.fits(schema, value) {
+            if self.error.is_none() {
+                self.error = Some(type_error(value, outer, path, &wanted));
+            }
+            return;
+        }
+        self.object(schema, value, path, inner);
+    }
+
+    /// `Err` gives Go's name of the wanted type. Custom kinds are judged later, by their rules.
+    fn fits(&self, schema: &Schema, value: &Value) -> Result<(), String> {
+        if !self.builtin || value.is_null() {
+            return Ok(());
+        }
+        let ok = match schema.kind {
+            Type::Any => true,
+            Type::Object => value.is_object(),
+            Type::Array => value.is_array(),
+            Type::String => value.is_string(),
+            Type::Boolean => value.is_boolean(),
+            Type::Number => value.is_number(),
+            Type::Integer => value.as_number().is_some_and(|n| integer_fits(n, schema)),
+            Type::IntOrString => value.is_string() || value.is_number(),
+        };
+        if ok { Ok(()) } else { Err(go_type(schema)) }
+    }
+}
+
+fn owner_of<'a>(schema: &'a Schema, owner: &'a str) -> &'a str {
+    schema.struct_name().unwrap_or(owner)
+}
+
+fn integer_fits(number: &Number, schema: &Schema) -> bool {
+    match (number.as_i64(), schema.format.as_deref()) {
+        (Some(n), Some("int32")) => i32::try_from(n).is_ok(),
+        (found, _) => found.is_some(),
+    }
+}
+
+fn type_error(value: &Value, owner: &str, path: &Path, wanted: &str) -> String {
+    let word = match value {
+        Value::Number(n) => format!("number {n}").trim_end_matches(' ').to_owned(),
+        other => json_word(other).to_owned(),
+    };
+    let word = if value.is_number() && !wanted.starts_with("int") {
+        "number".to_owned()
+    } else {
+        word
+    };
+    format!("json: cannot unmarshal {word} into Go struct field {owner}.{} of type {wanted}", path.plain)
+}
+
+fn json_word(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+/// Go's name of a schema's type: `int32`, `[]v1.Container`, `map[string]string`, `v1.PodSpec`.
+fn go_type(schema: &Schema) -> String {
+    if let Some(name) = &schema.name {
+        let mut parts = name.rsplit('.');
+        let (kind, package) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        return format!("{package}.{kind}");
+    }
+    match schema.kind {
+        Type::Object => match &schema.additional {
+            Some(inner) => format!("map[string]{}", go_type(inner)),
+            None => "map[string]interface {}".to_owned(),
+        },
+        Type::Array => {
+            let inner = schema.items.as_ref().map_or_else(|| "interface {}".into(), |i| go_type(i));
+            format!("[]{inner}")
+        }
+        Type::String if schema.format.as_deref() == Some("byte") => "[]uint8".to_owned(),
+        Type::String => "string".to_owned(),
+        Type::Integer => schema.format.as_deref().unwrap_or("int64").to_owned(),
+        Type::Number => "float64".to_owned(),
+        Type::Boolean => "bool".to_owned(),
+        Type::IntOrString => "intstr.IntOrString".to_owned(),
+        Type::Any => "interface {}".to_owned(),
+    }
+}

@@ -1,0 +1,1 @@
+//! Field trees of the built-in kinds, from the typed API crate.
