@@ -11,7 +11,12 @@ pub mod listener;
 pub mod route;
 pub mod cluster;
 pub mod endpoint;
+pub mod compiled;
 pub mod resolve;
+pub mod balance;
+pub mod outlier;
+pub mod circuit;
+pub mod retry;
 
 pub use cluster::{Cluster, Discovery};
 pub use endpoint::{Endpoint, EndpointSet};

@@ -32,7 +32,9 @@ pub struct Listener {
     /// `use_original_dst` whose connection's original destination it matches
     /// (exact address first, then the wildcard address with the same port).
     pub bind_to_port: bool,
-    /// Hands connections to the unbound listener that matches their original destination.
+    /// Hands connections to the unbound listener that matches their original destination. True for
+    /// `virtualOutbound` only: a bound inbound listener looks the original destination up for its
+    /// chains' matches, but hands nothing over.
     pub use_original_dst: bool,
     /// Which way the traffic flows.
     pub direction: Direction,

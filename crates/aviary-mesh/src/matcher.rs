@@ -23,7 +23,10 @@ impl FullRegex {
             .size_limit(1 << 20)
             .dot_matches_new_line(true)
             .build()
-            .map(|compiled| Self { source: source.to_owned(), compiled })
+            .map(|compiled| Self {
+                source: source.to_owned(),
+                compiled,
+            })
             .map_err(|error| error.to_string())
     }
 

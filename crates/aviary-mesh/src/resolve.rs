@@ -2,9 +2,18 @@
 //!
 //! Four users: the proxy, the translator's tests, `aviary explain`, the console.
 
+pub mod trace;
+
+mod chain;
+mod condition;
+mod outcome;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rand::Rng;
+
+use crate::compiled::{Config, Table};
 use crate::listener::{FilterChain, Listener};
 use crate::route::{Forward, HeaderEdits, Retry, Route, VirtualHost, WeightedCluster};
 
@@ -108,3 +117,45 @@ pub struct ChainChoice<'a> {
     /// The chain.
     pub chain: &'a FilterChain,
 }
+
+/// The listener and chain for a connection that was accepted by the listener `bound`.
+///
+/// With `use_original_dst` the connection is first handed to the unbound listener of its
+/// destination, when there is one. `None` when no chain takes it: it is closed.
+pub fn chain<'a>(
+    config: &'a Config,
+    bound: &'a Listener,
+    connection: &Connection<'_>,
+) -> Option<ChainChoice<'a>> {
+    chain::choose(config, bound, connection, &mut trace::Silent)
+}
+
+/// What is done with a request that came in at a chain with this route table.
+pub fn request<'a>(table: &'a Table, head: &impl Head, rng: &mut impl Rng) -> Decision<'a> {
+    outcome::decide(table, head, rng, &mut trace::Silent)
+}
+
+/// [`chain`] with its reasons, one line each.
+pub fn explain_chain<'a>(
+    config: &'a Config,
+    bound: &'a Listener,
+    connection: &Connection<'_>,
+) -> (Option<ChainChoice<'a>>, Vec<String>) {
+    let mut lines = trace::Lines::default();
+    let choice = chain::choose(config, bound, connection, &mut lines);
+    (choice, lines.into_lines())
+}
+
+/// [`request`] with its reasons, one line each.
+pub fn explain<'a>(
+    table: &'a Table,
+    head: &impl Head,
+    rng: &mut impl Rng,
+) -> (Decision<'a>, Vec<String>) {
+    let mut lines = trace::Lines::default();
+    let decision = outcome::decide(table, head, rng, &mut lines);
+    (decision, lines.into_lines())
+}
+
+#[cfg(test)]
+mod tests;

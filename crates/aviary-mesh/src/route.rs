@@ -15,7 +15,7 @@ use crate::matcher::{FullRegex, HeaderMatch, QueryMatch};
 pub struct RouteTable {
     /// Resource name, e.g. `9080`, `http.8080`, `inbound|9080||`.
     pub name: String,
-    /// In order; domains are unique over the table.
+    /// In order; domains are unique over the table (of two equal ones the first is used).
     pub virtual_hosts: Vec<VirtualHost>,
     /// Compares hosts without their port.
     pub ignore_port_in_host: bool,
@@ -135,7 +135,7 @@ pub struct Forward {
 pub struct WeightedCluster {
     /// Cluster name.
     pub name: String,
-    /// Relative share.
+    /// Relative share; at least one branch of a split has one. A single branch has 100.
     pub weight: u32,
     /// Edits of the request on this branch, before the route's.
     pub request_headers: HeaderEdits,
@@ -164,6 +164,9 @@ pub struct Retry {
     pub avoid_previous: u32,
     /// First pause between tries, doubled with jitter up to ten times it. Envoy's default is 25 ms.
     pub base_interval: Duration,
+    /// Tries again only while nothing reached the upstream or the method is safe. True for the
+    /// mesh's default policy, false for a policy that a user wrote.
+    pub guarded: bool,
 }
 
 /// A copy.
@@ -172,7 +175,7 @@ pub struct Retry {
 pub struct Mirror {
     /// Cluster name.
     pub cluster: String,
-    /// Share of requests copied, 0 to 100.
+    /// Share of requests copied, 0 to 100, in steps of 0.0001.
     pub percent: f64,
 }
 
@@ -219,7 +222,7 @@ pub struct DirectResponse {
     pub body: String,
 }
 
-/// Header changes: removals first, then `set` (overwrite), then `add` (append).
+/// Header changes: removals first, then `set` (overwrite), then `add` (append). Values are literal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HeaderEdits {
@@ -254,7 +257,7 @@ pub struct Fault {
 pub struct FaultDelay {
     /// How long.
     pub duration: Duration,
-    /// Share of requests, 0 to 100.
+    /// Share of requests, 0 to 100, in steps of 0.0001.
     pub percent: f64,
 }
 
@@ -264,7 +267,6 @@ pub struct FaultDelay {
 pub struct FaultAbort {
     /// 200 to 599.
     pub status: u16,
-    /// Share of requests, 0 to 100.
+    /// Share of requests, 0 to 100, in steps of 0.0001.
     pub percent: f64,
 }
-

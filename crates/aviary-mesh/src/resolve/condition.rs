@@ -1,0 +1,112 @@
+//! Whether a request meets the conditions of a route.
+
+use std::borrow::Cow;
+
+use super::Head;
+use super::trace::Trace;
+use crate::matcher::{HeaderMatch, QueryMatch};
+use crate::route::{PathMatch, RouteMatch};
+
+/// A path without query and fragment, and what was cut off (with its `?` or `#`).
+pub(super) fn split_path(path_and_query: &str) -> (&str, &str) {
+    let end = path_and_query
+        .find(['?', '#'])
+        .unwrap_or(path_and_query.len());
+    path_and_query.split_at(end)
+}
+
+/// Whether all conditions hold; the first that does not is noted.
+pub(super) fn holds(matches: &RouteMatch, head: &impl Head, trace: &mut impl Trace) -> bool {
+    let (path, query) = split_path(head.path_and_query());
+    if !path_holds(&matches.path, path, matches.ignore_case) {
+        trace.note(|| format!("path {path} does not match {}", describe(&matches.path)));
+        return false;
+    }
+    if let Some(failed) = matches
+        .headers
+        .iter()
+        .find(|header| !header_holds(header, head))
+    {
+        trace.note(|| format!("condition on header {} does not hold", failed.name));
+        return false;
+    }
+    if let Some(failed) = matches
+        .query
+        .iter()
+        .find(|condition| !query_holds(condition, query))
+    {
+        trace.note(|| format!("condition on query parameter {} does not hold", failed.name));
+        return false;
+    }
+    true
+}
+
+fn describe(path: &PathMatch) -> String {
+    match path {
+        PathMatch::Prefix(prefix) => format!("prefix {prefix}"),
+        PathMatch::SegmentPrefix(prefix) => format!("path prefix {prefix}"),
+        PathMatch::Exact(exact) => format!("exactly {exact}"),
+        PathMatch::Regex(regex) => format!("{regex:?}"),
+    }
+}
+
+fn starts_with(path: &str, prefix: &str, ignore_case: bool) -> bool {
+    path.as_bytes().get(..prefix.len()).is_some_and(|head| {
+        if ignore_case {
+            head.eq_ignore_ascii_case(prefix.as_bytes())
+        } else {
+            head == prefix.as_bytes()
+        }
+    })
+}
+
+fn path_holds(wanted: &PathMatch, path: &str, ignore_case: bool) -> bool {
+    match wanted {
+        PathMatch::Prefix(prefix) => starts_with(path, prefix, ignore_case),
+        PathMatch::SegmentPrefix(prefix) => {
+            starts_with(path, prefix, ignore_case)
+                && matches!(path.as_bytes().get(prefix.len()), None | Some(b'/'))
+        }
+        PathMatch::Exact(exact) if ignore_case => path.eq_ignore_ascii_case(exact),
+        PathMatch::Exact(exact) => path == exact,
+        PathMatch::Regex(regex) => regex.is_match(path),
+    }
+}
+
+fn header_holds(condition: &HeaderMatch, head: &impl Head) -> bool {
+    let value = match condition.name.as_str() {
+        ":method" => Some(Cow::Borrowed(head.method())),
+        ":authority" => Some(Cow::Borrowed(head.authority())),
+        ":scheme" => Some(Cow::Borrowed(head.scheme())),
+        ":path" => Some(Cow::Borrowed(head.path_and_query())),
+        name => head.header(name),
+    };
+    let Some(wanted) = &condition.value else {
+        return value.is_some() != condition.invert;
+    };
+    match value {
+        Some(value) => wanted.matches(&value, condition.ignore_case) != condition.invert,
+        None if condition.missing_as_empty => {
+            wanted.matches("", condition.ignore_case) != condition.invert
+        }
+        // Envoy: a value condition on a missing header fails, turned round or not.
+        None => false,
+    }
+}
+
+fn query_holds(condition: &QueryMatch, query: &str) -> bool {
+    let query = query.strip_prefix('?').unwrap_or_default();
+    let query = query.split_once('#').map_or(query, |(query, _)| query);
+    let value = query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .find_map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (name == condition.name).then_some(value)
+        });
+    match (value, &condition.value) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(value), Some(wanted)) => wanted.matches(value, false),
+    }
+}
