@@ -83,7 +83,7 @@ pub(crate) fn decode(
     check_type_meta(kind, &mut object)?;
     let builtin = matches!(kind.rules, Rules::BuiltIn);
     let mut walk = Walk { builtin, unknown: Vec::new(), error: None };
-    walk.object(&kind.schema, &mut object, &mut Path::default(), &kind.kind);
+    walk.value(&kind.schema, &mut object, &mut Path::default(), &kind.kind);
     let version = kind.version.to_string();
     if let Some(detail) = walk.error {
         return Err(Invalid::Type { kind: kind.kind.to_string(), version, detail });
@@ -131,25 +131,35 @@ fn check_type_meta(kind: &Kind, object: &mut Value) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// A field path in both forms: with list indexes for "unknown field", without for Go's type errors.
+/// A field path in both forms: with indexes and map keys for "unknown field", and without, as Go
+/// words type errors.
 #[derive(Default)]
 struct Path {
     indexed: String,
     plain: String,
 }
 
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    Field(&'a str),
+    Key(&'a str),
+    Item(usize),
+}
+
 impl Path {
-    fn with<R>(&mut self, part: &str, index: Option<usize>, f: impl FnOnce(&mut Self) -> R) -> R {
-        use std::fmt::Write;
+    /// Runs `f` one step further down.
+    fn with<R>(&mut self, part: Part<'_>, f: impl FnOnce(&mut Self) -> R) -> R {
         let lengths = (self.indexed.len(), self.plain.len());
-        if let Some(index) = index {
-            let _ = write!(self.indexed, "[{index}]");
-        } else {
-            for text in [&mut self.indexed, &mut self.plain] {
-                if !text.is_empty() {
-                    text.push('.');
-                }
-                text.push_str(part);
+        match part {
+            Part::Field(name) => {
+                push(&mut self.indexed, name);
+                push(&mut self.plain, name);
+            }
+            Part::Key(name) => push(&mut self.indexed, name),
+            Part::Item(index) => {
+                self.indexed.push('[');
+                self.indexed.push_str(&index.to_string());
+                self.indexed.push(']');
             }
         }
         let result = f(self);
@@ -159,6 +169,13 @@ impl Path {
     }
 }
 
+fn push(path: &mut String, name: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(name);
+}
+
 struct Walk {
     builtin: bool,
     unknown: Vec<String>,
@@ -166,22 +183,20 @@ struct Walk {
 }
 
 impl Walk {
-    /// Visits one value; `owner` is the innermost named struct.
-    fn object(&mut self, schema: &Schema, value: &mut Value, path: &mut Path, owner: &str) {
-        let owner = schema.struct_name().unwrap_or(owner);
+    /// Visits one value; `owner` is the struct that has it as a field.
+    fn value(&mut self, schema: &Schema, value: &mut Value, path: &mut Path, owner: &str) {
         if let Err(wanted) = self.fits(schema, value) {
-            if self.error.is_none() {
-                self.error = Some(type_error(value, owner_of(schema, owner), path, &wanted));
-            }
+            self.error.get_or_insert_with(|| type_error(value, owner, path, &wanted));
             return;
         }
         match value {
-            Value::Object(map) => self.fields(schema, map, path, owner),
+            Value::Object(map) => {
+                self.fields(schema, map, path, schema.struct_name().unwrap_or(owner));
+            }
             Value::Array(items) => {
-                if let Some(inner) = &schema.items {
-                    for (index, item) in items.iter_mut().enumerate() {
-                        path.with("", Some(index), |path| self.object(inner, item, path, owner));
-                    }
+                let Some(inner) = &schema.items else { return };
+                for (index, item) in items.iter_mut().enumerate() {
+                    path.with(Part::Item(index), |path| self.value(inner, item, path, owner));
                 }
             }
             _ => {}
@@ -197,46 +212,26 @@ impl Walk {
     ) {
         let mut gone = Vec::new();
         for (name, child) in map.iter_mut() {
-            let Some(field) = schema.field(name) else {
-                if !schema.is_open() {
-                    path.with(name, None, |path| self.unknown.push(path.indexed.clone()));
+            let part = if schema.properties.contains_key(name.as_str()) {
+                Part::Field(name)
+            } else {
+                Part::Key(name)
+            };
+            match schema.field(name) {
+                Some(field) if child.is_null() && self.builtin && field.kind != Type::Any => {
                     gone.push(name.clone());
                 }
-                continue;
-            };
-            if child.is_null() && self.builtin && field.kind != Type::Any {
-                gone.push(name.clone());
-                continue;
+                Some(field) => path.with(part, |path| self.value(field, child, path, owner)),
+                None if schema.is_open() => {}
+                None => {
+                    path.with(part, |path| self.unknown.push(path.indexed.clone()));
+                    gone.push(name.clone());
+                }
             }
-            path.with(name, None, |path| {
-                let field_owner = if field.struct_name().is_some() && !child.is_object() {
-                    owner
-                } else {
-                    field.struct_name().unwrap_or(owner)
-                };
-                self.object_named(field, child, path, owner, field_owner);
-            });
         }
         for name in gone {
             map.shift_remove(&name);
         }
-    }
-
-    fn object_named(
-        &mut self,
-        schema: &Schema,
-        value: &mut Value,
-        path: &mut Path,
-        outer: &str,
-        inner: &str,
-    ) {
-        if let Err(wanted) = self.fits(schema, value) {
-            if self.error.is_none() {
-                self.error = Some(type_error(value, outer, path, &wanted));
-            }
-            return;
-        }
-        self.object(schema, value, path, inner);
     }
 
     /// `Err` gives Go's name of the wanted type. Custom kinds are judged later, by their rules.
@@ -258,10 +253,6 @@ impl Walk {
     }
 }
 
-fn owner_of<'a>(schema: &'a Schema, owner: &'a str) -> &'a str {
-    schema.struct_name().unwrap_or(owner)
-}
-
 fn integer_fits(number: &Number, schema: &Schema) -> bool {
     match (number.as_i64(), schema.format.as_deref()) {
         (Some(n), Some("int32")) => i32::try_from(n).is_ok(),
@@ -271,13 +262,8 @@ fn integer_fits(number: &Number, schema: &Schema) -> bool {
 
 fn type_error(value: &Value, owner: &str, path: &Path, wanted: &str) -> String {
     let word = match value {
-        Value::Number(n) => format!("number {n}").trim_end_matches(' ').to_owned(),
+        Value::Number(n) if wanted.starts_with("int") => format!("number {n}"),
         other => json_word(other).to_owned(),
-    };
-    let word = if value.is_number() && !wanted.starts_with("int") {
-        "number".to_owned()
-    } else {
-        word
     };
     format!("json: cannot unmarshal {word} into Go struct field {owner}.{} of type {wanted}", path.plain)
 }
