@@ -4,13 +4,16 @@
 //! [`pod_init_main`], so the agent ([`run`]) can die at any moment and adopt the pods when it comes back.
 //!
 //! Three processes, in the order in which they start:
-//! - `sandbox_main`: holds the node's namespaces, bridge and DNS server. When it dies the kernel ends everything inside.
-//! - `enter` then `run`: the agent itself.
-//! - `pod_init_main`: one per pod, parent of its containers.
+//! - [`sandbox_main`]: holds the node's namespaces, bridge and DNS server. When it dies the kernel ends everything inside.
+//! - [`enter`] then [`run`]: the agent itself.
+//! - [`pod_init_main`]: one per pod, parent of its containers.
 
 pub mod agent;
+mod dns;
 pub mod init;
+pub mod network;
 pub mod sandbox;
+mod sys;
 
 pub use agent::{Config, run};
 pub use init::pod_init_main;

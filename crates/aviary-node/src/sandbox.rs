@@ -1,6 +1,15 @@
 //! The node's namespaces: who holds them, how others enter.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+mod enter;
+mod holder;
+
+pub use enter::{Entered, enter, exec_in_node, exec_in_pod};
+pub use holder::sandbox_main;
 
 /// Why the sandbox could not be made or entered.
 #[derive(Debug, thiserror::Error)]
@@ -11,65 +20,95 @@ pub enum Error {
         /// What was tried.
         what: String,
         /// The system's answer.
-        source: std::io::Error,
+        source: io::Error,
     },
+    /// The kernel or its configuration forbids user namespaces to ordinary users.
+    #[error(
+        "cannot make a user namespace: {source}; allow it (`sysctl kernel.unprivileged_userns_clone=1`, \
+         `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, `sysctl user.max_user_namespaces=10000`) or run as root"
+    )]
+    UserNamespace {
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The network inside could not be set up.
+    #[error(transparent)]
+    Network(#[from] crate::network::Error),
+    /// The process that holds the namespaces ended before it was ready.
+    #[error("the sandbox ended before it was ready; its own message stands above")]
+    NotReady,
+    /// No sandbox runs for this home folder.
+    #[error("no sandbox runs for `{}`; start it with `aviary up`", home.display())]
+    NotRunning {
+        /// The folder that was looked at.
+        home: PathBuf,
+    },
+    /// No such pod runs on this node.
+    #[error(
+        "pod `{namespace}/{name}` does not run on this node; see `kubectl get pods -n {namespace}`"
+    )]
+    NoPod {
+        /// Namespace asked for.
+        namespace: String,
+        /// Name asked for.
+        name: String,
+    },
+    /// The init process of a pod refused.
+    #[error(transparent)]
+    Init(#[from] crate::init::Error),
 }
 
-/// Which side of [`enter`] this process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Entered {
-    /// This process is inside the sandbox and goes on with its work.
-    Inside,
-    /// This is the process outside; the one inside has ended with this exit code.
-    Ended(i32),
+impl Error {
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+
+    pub(crate) fn sys(what: impl Into<String>) -> impl FnOnce(nix::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io {
+            what,
+            source: source.into(),
+        }
+    }
 }
 
-/// Holds the node's namespaces until standard input closes, a SIGTERM or SIGINT arrives, or its init dies.
-///
-/// The caller (the supervisor) gives a pipe as standard input and keeps its other end open for as long as it lives. When
-/// the sandbox is ready, `H/run/sandbox.json` is written and the line `ready` appears on standard output. Must be called
-/// from a process with one thread, before any runtime is built.
-///
-/// # Errors
-/// A system call that failed, with what was tried; the namespaces are gone then.
-pub fn sandbox_main(home: &Path) -> Result<(), Error> {
-    let _ = home;
-    Ok(())
+/// Content of `H/run/sandbox.json`: which process holds the namespaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Pid of the sandbox's init, as the host sees it.
+    pub pid: i32,
+    /// When that process started, in clock ticks since boot; guards against a reused pid.
+    pub start_ticks: u64,
 }
 
-/// Enters the sandbox of `home` and forks, so that the child is inside its pid namespace too.
-///
-/// Must be called from a process with one thread. In the child it returns [`Entered::Inside`]. The parent passes SIGTERM
-/// and SIGINT on, waits, and returns [`Entered::Ended`]; when the parent is killed, so is the child.
-///
-/// # Errors
-/// There is no live sandbox, or it belongs to another user.
-pub fn enter(home: &Path) -> Result<Entered, Error> {
-    let _ = home;
-    Ok(Entered::Inside)
+impl State {
+    /// Reads the state of `home` and checks that the process still lives.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if there is none.
+    pub fn read(home: &Path) -> Result<Self, Error> {
+        let not_running = || Error::NotRunning {
+            home: home.to_path_buf(),
+        };
+        let text = std::fs::read(file(home)).map_err(|_| not_running())?;
+        let state: Self = serde_json::from_slice(&text).map_err(|_| not_running())?;
+        if start_ticks(state.pid) == Some(state.start_ticks) {
+            Ok(state)
+        } else {
+            Err(not_running())
+        }
+    }
 }
 
-/// Runs `argv` in the node's namespaces with this process's terminal and gives its exit code.
-///
-/// # Errors
-/// As [`enter`]; the program cannot be started.
-pub fn exec_in_node(home: &Path, argv: &[String]) -> Result<i32, Error> {
-    let _ = (home, argv);
-    Ok(0)
+fn file(home: &Path) -> PathBuf {
+    home.join("run/sandbox.json")
 }
 
-/// Runs `argv` in the namespaces of the pod `namespace`/`name`, with the environment of its container (the first
-/// application container if `None`), and gives its exit code.
-///
-/// # Errors
-/// The pod does not run here, the container is not one of its own, or the program cannot be started.
-pub fn exec_in_pod(
-    home: &Path,
-    namespace: &str,
-    name: &str,
-    container: Option<&str>,
-    argv: &[String],
-) -> Result<i32, Error> {
-    let _ = (home, namespace, name, container, argv);
-    Ok(0)
+/// Start time of a process, in clock ticks since boot. Source: proc(5), field 22 of `/proc/<pid>/stat`.
+fn start_ticks(pid: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses and may itself hold spaces and parentheses.
+    let (_, rest) = text.rsplit_once(')')?;
+    rest.split_whitespace().nth(19)?.parse().ok()
 }
