@@ -1,1 +1,16 @@
-//! Metrics, access log lines and trace headers.
+//! What is measured and told of traffic: Istio's metrics, its access log, trace headers.
+//!
+//! Nothing here has a clock, a socket or a file: callers say what happened and when, and get
+//! text to serve or write.
+//!
+//! Read first: [`Registry`], [`access_log::Entry`], [`trace::prepare`].
+
+pub mod labels;
+pub mod histogram;
+pub mod registry;
+pub mod access_log;
+pub mod trace;
+pub mod peer;
+
+pub use labels::{Labels, Protocol, Reporter, Security};
+pub use registry::Registry;
