@@ -10,7 +10,7 @@ use super::{
     reply::Reply,
     write::{self, Attempt, Base},
 };
-use crate::api::{self, Api, text};
+use crate::api::{Api, text};
 
 /// Letters of generated names: no vowels, no look-alikes.
 /// Source: Kubernetes `apimachinery/pkg/util/rand`.
