@@ -69,8 +69,7 @@ fn enter_new_namespaces() -> Result<(), Error> {
         }
     }
     unshare(
-        CloneFlags::CLONE_NEWNS
-            | CloneFlags::CLONE_NEWNET
+        CloneFlags::CLONE_NEWNET
             | CloneFlags::CLONE_NEWPID
             | CloneFlags::CLONE_NEWUTS
             | CloneFlags::CLONE_NEWIPC,
@@ -174,6 +173,8 @@ fn node_init(home: &Path, parent_lives: &OwnedFd, ready: OwnedFd) -> Result<(), 
         return Err(Error::NotReady);
     }
     let signals = signal_fd(&[Signal::SIGCHLD, Signal::SIGTERM])?;
+    // Only here, so that the outer process keeps the host's /proc.
+    unshare(CloneFlags::CLONE_NEWNS).map_err(Error::sys("cannot make a mount namespace"))?;
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)
         .map_err(Error::sys("cannot make the mounts private"))?;
