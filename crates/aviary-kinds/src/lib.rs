@@ -11,7 +11,6 @@ pub mod schema;
 pub mod kind;
 pub mod registry;
 pub mod decode;
-pub mod selector;
 pub mod defaults;
 pub mod validate;
 pub mod prepare;
