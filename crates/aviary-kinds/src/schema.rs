@@ -3,7 +3,10 @@
 //! One compact tree serves every walker: strict decoding, defaulting, strategic merge, field
 //! ownership and the OpenAPI documents.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use serde_json::Value;
 
@@ -138,4 +141,10 @@ impl Schema {
             _ => {}
         }
     }
+}
+
+/// The field tree of `metadata`, the same for every kind.
+pub fn object_meta() -> Arc<Schema> {
+    static META: LazyLock<Arc<Schema>> = LazyLock::new(builtin::object_meta);
+    META.clone()
 }

@@ -30,6 +30,10 @@ impl Builder {
     }
 }
 
+pub(super) fn object_meta() -> Arc<Schema> {
+    Builder::new().schema::<k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>()
+}
+
 struct Convert<'a> {
     definitions: &'a Map<String, Value>,
     done: &'a mut BTreeMap<String, Arc<Schema>>,
