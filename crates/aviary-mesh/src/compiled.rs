@@ -44,6 +44,7 @@ impl Config {
             let known = previous.and_then(|config| config.named.get(name));
             config.named.insert(name.clone(), compile(table, known));
         }
+        config.mesh = mesh;
         config
     }
 
@@ -84,7 +85,7 @@ fn inline_key(table: &Arc<RouteTable>) -> usize {
 
 fn compile(table: &Arc<RouteTable>, known: Option<&Arc<Table>>) -> Arc<Table> {
     match known {
-        Some(known) if Arc::ptr_eq(&known.table, table) || known.table == *table => {
+        Some(known) if Arc::ptr_eq(&known.source, table) || known.source == *table => {
             Arc::clone(known)
         }
         _ => Arc::new(Table::new(Arc::clone(table))),
@@ -94,7 +95,7 @@ fn compile(table: &Arc<RouteTable>, known: Option<&Arc<Table>>) -> Arc<Table> {
 /// A route table with an index over its domains and its compiled rewrites.
 #[derive(Debug)]
 pub struct Table {
-    table: Arc<RouteTable>,
+    source: Arc<RouteTable>,
     exact: HashMap<String, usize>,
     /// By length of the part after `*`, longest first.
     suffixes: BTreeMap<std::cmp::Reverse<usize>, HashMap<String, usize>>,
@@ -172,7 +173,7 @@ impl Table {
             prefixes: BTreeMap::new(),
             any: None,
             rewrites: HashMap::new(),
-            table: Arc::clone(&table),
+            source: Arc::default(),
         };
         for (host, virtual_host) in table.virtual_hosts.iter().enumerate() {
             for domain in &virtual_host.domains {
@@ -190,6 +191,7 @@ impl Table {
                 }
             }
         }
+        compiled.source = table;
         compiled
     }
 
@@ -220,7 +222,7 @@ impl Table {
 
     /// What it was compiled from.
     pub fn table(&self) -> &Arc<RouteTable> {
-        &self.table
+        &self.source
     }
 
     pub(crate) fn rewrite(&self, host: usize, route: usize) -> Option<&Rewrite> {
@@ -232,7 +234,7 @@ impl Table {
         if self.exact.is_empty() && self.suffixes.is_empty() && self.prefixes.is_empty() {
             return self.any;
         }
-        let host = if self.table.ignore_port_in_host {
+        let host = if self.source.ignore_port_in_host {
             without_port(authority)
         } else {
             authority

@@ -1,1 +1,198 @@
+//! Whether, and after which pause, a request is tried again.
 
+use std::time::Duration;
+
+use rand::Rng;
+
+use crate::route::Retry;
+
+/// What a try ended with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The upstream answered.
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// `grpc-status` when the answer carried one in its head.
+        grpc_status: Option<u16>,
+    },
+    /// No connection could be opened.
+    ConnectFailed,
+    /// The connection closed or reset after the request was (partly) sent, before an answer began.
+    Reset,
+    /// The connection closed before any byte of the request was sent on it.
+    ResetBeforeRequest,
+    /// The upstream said that it did not look at the request (HTTP/2 REFUSED_STREAM).
+    Refused,
+    /// The try's own timeout ran out.
+    PerTryTimeout,
+}
+
+impl Outcome {
+    /// Whether something of the request may have reached the upstream.
+    fn reached_upstream(self) -> bool {
+        match self {
+            Self::ConnectFailed | Self::ResetBeforeRequest | Self::Refused => false,
+            Self::Status { .. } | Self::Reset | Self::PerTryTimeout => true,
+        }
+    }
+}
+
+/// A request as the decision sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// Request method.
+    pub method: &'a str,
+    /// Tries made so far, at least 1.
+    pub tries: u32,
+    /// The request can be sent again: its body was kept, and no byte of an answer went downstream.
+    pub repeatable: bool,
+}
+
+/// Whether another try is made, the budget and circuit breaker permitting.
+///
+/// Source: Envoy `x-envoy-retry-on` and `x-envoy-retry-grpc-on`. With [`Retry::guarded`] only
+/// while nothing reached the upstream, or for a method that changes nothing.
+pub fn should_retry(outcome: Outcome, policy: &Retry, attempt: &Attempt<'_>) -> bool {
+    if !attempt.repeatable || attempt.tries > policy.attempts {
+        return false;
+    }
+    if policy.guarded && outcome.reached_upstream() && !is_safe(attempt.method) {
+        return false;
+    }
+    policy
+        .on
+        .iter()
+        .any(|condition| condition_holds(condition, outcome, &policy.status_codes))
+}
+
+/// Methods that change nothing. Source: RFC 9110 section 9.2.1.
+pub fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+}
+
+/// The names that [`Retry::on`] may hold.
+pub const CONDITIONS: [&str; 13] = [
+    "5xx",
+    "gateway-error",
+    "reset",
+    "reset-before-request",
+    "connect-failure",
+    "refused-stream",
+    "retriable-4xx",
+    "retriable-status-codes",
+    "cancelled",
+    "deadline-exceeded",
+    "internal",
+    "resource-exhausted",
+    "unavailable",
+];
+
+fn condition_holds(condition: &str, outcome: Outcome, codes: &[u16]) -> bool {
+    use Outcome::{ConnectFailed, PerTryTimeout, Refused, Reset, ResetBeforeRequest, Status};
+    let no_answer = !matches!(outcome, Status { .. });
+    let grpc = |wanted| matches!(outcome, Status { grpc_status: Some(code), .. } if code == wanted);
+    match condition {
+        "5xx" => {
+            no_answer
+                || matches!(
+                    outcome,
+                    Status {
+                        status: 500..=599,
+                        ..
+                    }
+                )
+        }
+        "gateway-error" => {
+            no_answer
+                || matches!(
+                    outcome,
+                    Status {
+                        status: 502..=504,
+                        ..
+                    }
+                )
+        }
+        "reset" => matches!(
+            outcome,
+            Reset | ResetBeforeRequest | ConnectFailed | Refused | PerTryTimeout
+        ),
+        "reset-before-request" => matches!(outcome, ResetBeforeRequest | ConnectFailed),
+        "connect-failure" => outcome == ConnectFailed,
+        "refused-stream" => outcome == Refused,
+        "retriable-4xx" => matches!(outcome, Status { status: 409, .. }),
+        "retriable-status-codes" => {
+            matches!(outcome, Status { status, .. } if codes.contains(&status))
+        }
+        "cancelled" => grpc(1),
+        "deadline-exceeded" => grpc(4),
+        "internal" => grpc(13),
+        "resource-exhausted" => grpc(8),
+        "unavailable" => grpc(14),
+        _ => false,
+    }
+}
+
+/// The pause before try number `tries + 1`: drawn between nothing and `base × (2^tries - 1)`,
+/// at most ten times the base.
+///
+/// Source: Envoy's fully jittered exponential back-off.
+pub fn back_off(policy: &Retry, tries: u32, rng: &mut impl Rng) -> Duration {
+    let factor = 2_u32
+        .saturating_pow(tries.min(16))
+        .saturating_sub(1)
+        .clamp(1, 10);
+    let longest = policy.base_interval.saturating_mul(factor);
+    let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
+    Duration::from_micros(rng.random_range(0..=micros))
+}
+
+/// Retries a cluster may make: a share of its requests and some more each second.
+///
+/// Both are earned as tokens that are worth [`Budget::WINDOW`] at most.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Budget {
+    tokens: f64,
+    earned_until: Duration,
+}
+
+impl Budget {
+    /// Retries earned by a request.
+    pub const PER_REQUEST: f64 = 0.2;
+    /// Retries earned by a second.
+    pub const PER_SECOND: f64 = 10.0;
+    /// Requests of this long at 1,000 a second fill the budget.
+    pub const WINDOW: Duration = Duration::from_secs(10);
+
+    const MAX_TOKENS: f64 = 2_100.0;
+
+    /// A budget with the first second's tokens, at `now`.
+    pub fn new(now: Duration) -> Self {
+        Self {
+            tokens: Self::PER_SECOND,
+            earned_until: now,
+        }
+    }
+
+    /// Counts a request.
+    pub fn on_request(&mut self) {
+        self.tokens = (self.tokens + Self::PER_REQUEST).min(Self::MAX_TOKENS);
+    }
+
+    /// Takes a retry, when there is one.
+    #[must_use]
+    pub fn withdraw(&mut self, now: Duration) -> bool {
+        let elapsed = now.saturating_sub(self.earned_until).min(Self::WINDOW);
+        self.earned_until = self.earned_until.max(now);
+        let earned = elapsed.as_secs_f64() * Self::PER_SECOND;
+        self.tokens = (self.tokens + earned).min(Self::MAX_TOKENS);
+        if self.tokens < 1.0 {
+            return false;
+        }
+        self.tokens -= 1.0;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;
