@@ -1,6 +1,9 @@
 //! All kinds that one server serves at one moment. Immutable: a change gives a new registry.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use serde_json::Value;
 
@@ -17,7 +20,9 @@ pub struct Registry {
 impl Registry {
     /// The built-in kinds.
     pub fn builtin() -> Self {
-        builtin::kinds().into_iter().collect()
+        static KINDS: LazyLock<Registry> =
+            LazyLock::new(|| builtin::kinds().into_iter().collect());
+        KINDS.clone()
     }
 
     /// This registry with more kinds; a kind with the same group, version and plural is replaced.
