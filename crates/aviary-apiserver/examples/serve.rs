@@ -8,7 +8,10 @@ use aviary_apiserver::{Config, Server};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stdout, reason = "a program that talks to the person who started it")]
+#[expect(
+    clippy::print_stdout,
+    reason = "a program that talks to the person who started it"
+)]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let home = std::env::args().nth(1).map_or_else(
         || std::env::temp_dir().join(format!("aviary-serve-{}", std::process::id())),

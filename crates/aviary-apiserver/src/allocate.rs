@@ -47,14 +47,18 @@ struct Used {
 
 impl Used {
     fn find(snapshot: &Snapshot, except_uid: &str) -> Self {
-        let mut used = Self { addresses: HashSet::new(), ports: HashSet::new() };
+        let mut used = Self {
+            addresses: HashSet::new(),
+            ports: HashSet::new(),
+        };
         for object in snapshot.list("/services", None, None) {
             if text(&object.value, &["metadata", "uid"]) == except_uid {
                 continue;
             }
             let spec = &object.value["spec"];
             used.addresses.insert(text(spec, &["clusterIP"]).to_owned());
-            used.ports.extend(ports(spec).filter_map(|port| port["nodePort"].as_u64()));
+            used.ports
+                .extend(ports(spec).filter_map(|port| port["nodePort"].as_u64()));
         }
         used
     }
@@ -65,12 +69,23 @@ fn ports(spec: &Value) -> impl Iterator<Item = &Value> {
 }
 
 fn address(config: &Config, used: &Used, spec: &mut Value, had: &str) -> Result<(), Cause> {
-    let first = spec["clusterIPs"].get(0).and_then(Value::as_str).unwrap_or_default();
+    let first = spec["clusterIPs"]
+        .get(0)
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let wanted = [text(spec, &["clusterIP"]), first, had];
-    let wanted = wanted.into_iter().find(|ip| !ip.is_empty()).unwrap_or_default().to_owned();
+    let wanted = wanted
+        .into_iter()
+        .find(|ip| !ip.is_empty())
+        .unwrap_or_default()
+        .to_owned();
     let chosen = match wanted.as_str() {
         "" => choose(config, used).ok_or_else(|| {
-            Cause::invalid("spec.clusterIPs", &Value::Null, "failed to allocate a serviceIP: range is full")
+            Cause::invalid(
+                "spec.clusterIPs",
+                &Value::Null,
+                "failed to allocate a serviceIP: range is full",
+            )
         })?,
         "None" => wanted,
         given if given == had => wanted,
@@ -112,7 +127,9 @@ fn check_address(config: &Config, used: &Used, given: &str) -> Result<(), Cause>
     let parsed: Ipv4Addr = given
         .parse()
         .map_err(|_| refuse("the provided IP is not a valid IPv4 address"))?;
-    let offset = parsed.to_bits().wrapping_sub(config.service_network.to_bits());
+    let offset = parsed
+        .to_bits()
+        .wrapping_sub(config.service_network.to_bits());
     if !range(config).contains(&offset) {
         let network = format!("{}/{}", config.service_network, config.service_prefix);
         return Err(refuse(&format!(
@@ -136,8 +153,9 @@ fn choose(config: &Config, used: &Used) -> Option<String> {
 }
 
 fn give_node_ports(used: &Used, new: &mut Value, old: Option<&Value>) -> Result<(), Cause> {
-    let before: Vec<Value> =
-        old.map(|old| ports(&old["spec"]).cloned().collect()).unwrap_or_default();
+    let before: Vec<Value> = old
+        .map(|old| ports(&old["spec"]).cloned().collect())
+        .unwrap_or_default();
     let mut taken = used.ports.clone();
     let given: Vec<Option<u64>> = ports(&new["spec"])
         .map(|port| {
@@ -159,34 +177,43 @@ fn give_node_ports(used: &Used, new: &mut Value, old: Option<&Value>) -> Result<
             ));
         }
         if !taken.insert(*number) && used.ports.contains(number) {
-            return Err(Cause::invalid(field, &json!(number), "provided port is already allocated"));
+            return Err(Cause::invalid(
+                field,
+                &json!(number),
+                "provided port is already allocated",
+            ));
         }
     }
-    let Some(list) = new["spec"]["ports"].as_array_mut() else { return Ok(()) };
+    let Some(list) = new["spec"]["ports"].as_array_mut() else {
+        return Ok(());
+    };
     for (port, number) in list.iter_mut().zip(given) {
-        let number = match number {
-            Some(number) => number,
-            None => {
-                let start = rand::random_range(NODE_PORTS);
-                let free = (start..=*NODE_PORTS.end()).chain(*NODE_PORTS.start()..start);
-                free.into_iter().find(|number| !taken.contains(number)).ok_or_else(|| {
-                    Cause::invalid("spec.ports", &Value::Null, "failed to allocate a nodePort: range is full")
-                })?
-            }
-        };
+        let number = number.or_else(|| free_port(&taken)).ok_or_else(|| {
+            let detail = "failed to allocate a nodePort: range is full";
+            Cause::invalid("spec.ports", &Value::Null, detail)
+        })?;
         taken.insert(number);
         port["nodePort"] = json!(number);
     }
     Ok(())
 }
 
+fn free_port(taken: &HashSet<u64>) -> Option<u64> {
+    let start = rand::random_range(NODE_PORTS);
+    let mut candidates = (start..=*NODE_PORTS.end()).chain(*NODE_PORTS.start()..start);
+    candidates.find(|number| !taken.contains(number))
+}
+
 /// A Service that no longer has node ports gives back those it had.
 fn take_node_ports(new: &mut Value, old: Option<&Value>) {
     let Some(old) = old else { return };
-    let before: HashSet<u64> =
-        ports(&old["spec"]).filter_map(|port| port["nodePort"].as_u64()).collect();
+    let before: HashSet<u64> = ports(&old["spec"])
+        .filter_map(|port| port["nodePort"].as_u64())
+        .collect();
     for port in new["spec"]["ports"].as_array_mut().into_iter().flatten() {
-        if port["nodePort"].as_u64().is_some_and(|number| before.contains(&number))
+        if port["nodePort"]
+            .as_u64()
+            .is_some_and(|number| before.contains(&number))
             && let Some(port) = port.as_object_mut()
         {
             port.shift_remove("nodePort");
@@ -217,8 +244,14 @@ mod tests {
 
     #[test]
     fn service_headless_stays_headless() {
-        let new = check(json!({ "spec": { "type": "ClusterIP", "clusterIP": "None" } }), None);
-        assert_eq!(new.expect("headless")["spec"]["clusterIPs"], json!(["None"]));
+        let new = check(
+            json!({ "spec": { "type": "ClusterIP", "clusterIP": "None" } }),
+            None,
+        );
+        assert_eq!(
+            new.expect("headless")["spec"]["clusterIPs"],
+            json!(["None"])
+        );
     }
 
     #[test]
@@ -230,20 +263,37 @@ mod tests {
 
     #[test]
     fn service_foreign_address_is_refused() {
-        let message = check(json!({ "spec": { "type": "ClusterIP", "clusterIP": "10.0.0.1" } }), None);
-        assert!(message.expect_err("refused").contains("does not match the current range"));
+        let message = check(
+            json!({ "spec": { "type": "ClusterIP", "clusterIP": "10.0.0.1" } }),
+            None,
+        );
+        assert!(
+            message
+                .expect_err("refused")
+                .contains("does not match the current range")
+        );
     }
 
     #[test]
     fn service_node_port_type_gets_ports_and_gives_them_back() {
-        let spec = json!({ "spec": { "type": "NodePort", "ports": [{ "port": 80, "protocol": "TCP" }] } });
+        let spec =
+            json!({ "spec": { "type": "NodePort", "ports": [{ "port": 80, "protocol": "TCP" }] } });
         let with = check(spec, None).expect("allocated");
-        assert!(with["spec"]["ports"][0]["nodePort"].as_u64().is_some_and(|p| NODE_PORTS.contains(&p)));
+        assert!(
+            with["spec"]["ports"][0]["nodePort"]
+                .as_u64()
+                .is_some_and(|p| NODE_PORTS.contains(&p))
+        );
         let mut back = with.clone();
         back["spec"]["type"] = json!("ClusterIP");
         let without = check(back, Some(&with)).expect("given back");
         assert_eq!(without["spec"]["ports"][0].get("nodePort"), None);
-        let wrong = json!({ "spec": { "type": "NodePort", "ports": [{ "port": 80, "nodePort": 80 }] } });
-        assert!(check(wrong, None).expect_err("out of range").contains("valid range"));
+        let wrong =
+            json!({ "spec": { "type": "NodePort", "ports": [{ "port": 80, "nodePort": 80 }] } });
+        assert!(
+            check(wrong, None)
+                .expect_err("out of range")
+                .contains("valid range")
+        );
     }
 }

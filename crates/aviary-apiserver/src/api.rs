@@ -79,7 +79,10 @@ impl Api {
 
     /// Latest state of one object.
     pub(crate) fn read(&self, kind: &Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {
-        self.store.snapshot().get(&key(kind, namespace, name)).cloned()
+        self.store
+            .snapshot()
+            .get(&key(kind, namespace, name))
+            .cloned()
     }
 
     /// Latest state of one object, or 404.
@@ -89,7 +92,8 @@ impl Api {
         namespace: &str,
         name: &str,
     ) -> Result<Arc<Object>, Status> {
-        self.read(kind, namespace, name).ok_or_else(|| Status::not_found(kind, name))
+        self.read(kind, namespace, name)
+            .ok_or_else(|| Status::not_found(kind, name))
     }
 }
 
@@ -97,7 +101,10 @@ impl Served {
     fn new(registry: Registry) -> Self {
         let registry = Arc::new(registry);
         let documents = Arc::new(crate::http::Documents::new(Arc::clone(&registry)));
-        Self { registry, documents }
+        Self {
+            registry,
+            documents,
+        }
     }
 }
 

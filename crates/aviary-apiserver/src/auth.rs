@@ -32,7 +32,10 @@ impl User {
 
     /// A node agent.
     pub(crate) fn node(name: &str) -> Self {
-        Self::new(&format!("system:node:{name}"), &["system:nodes", "system:authenticated"])
+        Self::new(
+            &format!("system:node:{name}"),
+            &["system:nodes", "system:authenticated"],
+        )
     }
 
     /// Somebody without credentials.
@@ -109,14 +112,28 @@ mod tests {
     use super::*;
 
     fn access<'a>(verb: &'a str, resource: &'a str, subresource: &'a str) -> Access<'a> {
-        Access { verb, group: "", resource, subresource }
+        Access {
+            verb,
+            group: "",
+            resource,
+            subresource,
+        }
     }
 
     #[test]
     fn authenticate_wrong_token_is_nobody() {
-        let tokens = Tokens { admin: "a1".into(), node: "n1".into() };
-        assert_eq!(authenticate(Some("Bearer a1"), &tokens, "x"), Some(User::admin()));
-        assert_eq!(authenticate(Some("Bearer n1"), &tokens, "x"), Some(User::node("x")));
+        let tokens = Tokens {
+            admin: "a1".into(),
+            node: "n1".into(),
+        };
+        assert_eq!(
+            authenticate(Some("Bearer a1"), &tokens, "x"),
+            Some(User::admin())
+        );
+        assert_eq!(
+            authenticate(Some("Bearer n1"), &tokens, "x"),
+            Some(User::node("x"))
+        );
         assert_eq!(authenticate(Some("Bearer a2"), &tokens, "x"), None);
         assert_eq!(authenticate(Some("Basic a1"), &tokens, "x"), None);
         assert_eq!(authenticate(None, &tokens, "x"), Some(User::anonymous()));

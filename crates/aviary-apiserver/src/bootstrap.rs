@@ -28,7 +28,10 @@ pub(crate) async fn ensure(api: &Api) -> Result<(), Status> {
         mutations.push(builtin::create("/namespaces", "", name, namespace));
         mutations.extend(builtin::namespace_content(&api.ca_pem, name, now));
     }
-    if snapshot.get(&Key::new("/services", "default", "kubernetes")).is_none() {
+    if snapshot
+        .get(&Key::new("/services", "default", "kubernetes"))
+        .is_none()
+    {
         let address = api.config.service_address(1).to_string();
         let mut service = builtin::object("v1", "Service", "default", "kubernetes", now);
         service["metadata"]["labels"] =
@@ -44,11 +47,18 @@ pub(crate) async fn ensure(api: &Api) -> Result<(), Status> {
             "type": "ClusterIP",
         });
         service["status"] = json!({ "loadBalancer": {} });
-        mutations.push(builtin::create("/services", "default", "kubernetes", service));
+        mutations.push(builtin::create(
+            "/services",
+            "default",
+            "kubernetes",
+            service,
+        ));
     }
     if mutations.is_empty() {
         return Ok(());
     }
     let stored = api.store.commit(mutations).await;
-    stored.map(|_| ()).map_err(|error| api::store_status(&error))
+    stored
+        .map(|_| ())
+        .map_err(|error| api::store_status(&error))
 }

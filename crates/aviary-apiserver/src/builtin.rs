@@ -92,15 +92,26 @@ fn service_account(
     pod: &mut Value,
 ) -> Result<(), Status> {
     let spec = &mut pod["spec"];
-    let given = [text(spec, &["serviceAccountName"]), text(spec, &["serviceAccount"])];
-    let name = given.into_iter().find(|name| !name.is_empty()).unwrap_or("default").to_owned();
+    let given = [
+        text(spec, &["serviceAccountName"]),
+        text(spec, &["serviceAccount"]),
+    ];
+    let name = given
+        .into_iter()
+        .find(|name| !name.is_empty())
+        .unwrap_or("default")
+        .to_owned();
     let account = (request.get)("/serviceaccounts", request.namespace, &name);
     let Some(account) = account else {
         let namespace = request.namespace;
         let detail = format!(
             "error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found"
         );
-        let shown = if request.name.is_empty() { text(pod, &["metadata", "generateName"]) } else { request.name };
+        let shown = if request.name.is_empty() {
+            text(pod, &["metadata", "generateName"])
+        } else {
+            request.name
+        };
         return Err(Status::forbidden(kind, shown, &detail));
     };
     spec["serviceAccountName"] = json!(name);
@@ -115,7 +126,11 @@ fn service_account(
             spec["imagePullSecrets"] = account["imagePullSecrets"].clone();
         }
     }
-    let wish = |value: &Value| value.get("automountServiceAccountToken").and_then(Value::as_bool);
+    let wish = |value: &Value| {
+        value
+            .get("automountServiceAccountToken")
+            .and_then(Value::as_bool)
+    };
     if wish(spec).or_else(|| wish(&account)).unwrap_or(true) {
         mount_token(spec);
     }
@@ -126,12 +141,21 @@ fn mount_token(spec: &mut Value) {
     let volume = generate("kube-api-access-");
     let mut mounted = false;
     for list in ["initContainers", "containers"] {
-        let Some(containers) = spec.get_mut(list).and_then(Value::as_array_mut) else { continue };
+        let Some(containers) = spec.get_mut(list).and_then(Value::as_array_mut) else {
+            continue;
+        };
         for container in containers {
-            let Some(container) = container.as_object_mut() else { continue };
+            let Some(container) = container.as_object_mut() else {
+                continue;
+            };
             let mounts = container.entry("volumeMounts").or_insert_with(|| json!([]));
-            let Some(mounts) = mounts.as_array_mut() else { continue };
-            if mounts.iter().any(|mount| text(mount, &["mountPath"]) == TOKEN_PATH) {
+            let Some(mounts) = mounts.as_array_mut() else {
+                continue;
+            };
+            if mounts
+                .iter()
+                .any(|mount| text(mount, &["mountPath"]) == TOKEN_PATH)
+            {
                 continue;
             }
             mounts.push(json!({ "name": volume, "readOnly": true, "mountPath": TOKEN_PATH }));
@@ -166,8 +190,14 @@ fn mount_token(spec: &mut Value) {
 
 /// Every pod stays for five minutes on a node that is lost.
 fn tolerations(pod: &mut Value) {
-    let mut list = pod["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
-    for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+    let mut list = pod["spec"]["tolerations"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    for key in [
+        "node.kubernetes.io/not-ready",
+        "node.kubernetes.io/unreachable",
+    ] {
         let tolerated = list.iter().any(|toleration| {
             let (given, effect) = (text(toleration, &["key"]), text(toleration, &["effect"]));
             (given == key || given.is_empty()) && matches!(effect, "NoExecute" | "")
@@ -246,8 +276,16 @@ mod tests {
             "containers": [{ "name": "a" }, { "name": "b", "volumeMounts": [{ "mountPath": TOKEN_PATH }] }],
         });
         mount_token(&mut spec);
-        assert_eq!(spec["containers"][0]["volumeMounts"][0]["mountPath"], TOKEN_PATH);
-        assert_eq!(spec["containers"][1]["volumeMounts"].as_array().map(Vec::len), Some(1));
+        assert_eq!(
+            spec["containers"][0]["volumeMounts"][0]["mountPath"],
+            TOKEN_PATH
+        );
+        assert_eq!(
+            spec["containers"][1]["volumeMounts"]
+                .as_array()
+                .map(Vec::len),
+            Some(1)
+        );
         assert_eq!(spec["volumes"].as_array().map(Vec::len), Some(1));
     }
 

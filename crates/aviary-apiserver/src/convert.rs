@@ -26,7 +26,11 @@ pub(crate) fn to(kind: &Kind, value: &Value) -> Value {
 
 /// The object as it is stored.
 pub(crate) fn to_storage(kind: &Kind, value: Value) -> Value {
-    if kind.group == kind.stored_group { value } else { rename(&value, "v1") }
+    if kind.group == kind.stored_group {
+        value
+    } else {
+        rename(&value, "v1")
+    }
 }
 
 fn rename(value: &Value, api_version: &str) -> Value {
@@ -48,7 +52,10 @@ fn rename(value: &Value, api_version: &str) -> Value {
             }
         }
     }
-    map.insert("apiVersion".to_owned(), Value::String(api_version.to_owned()));
+    map.insert(
+        "apiVersion".to_owned(),
+        Value::String(api_version.to_owned()),
+    );
     result
 }
 

@@ -20,6 +20,9 @@ mod update;
 mod watch;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use aviary_kinds::{Kind, Status};
@@ -34,8 +37,8 @@ use crate::{
 
 pub(crate) use create::{generate, uid};
 pub(crate) use discovery::Documents;
-pub(crate) use write::now;
 pub use reply::Body;
+pub(crate) use write::now;
 
 use accept::Shape;
 use query::Query;
@@ -92,9 +95,15 @@ impl Call {
             return named.to_owned();
         }
         let agent = self.headers.get(http::header::USER_AGENT);
-        let agent = agent.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let agent = agent
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let name = agent.split('/').next().unwrap_or_default().trim();
-        if name.is_empty() { "unknown".to_owned() } else { name.to_owned() }
+        if name.is_empty() {
+            "unknown".to_owned()
+        } else {
+            name.to_owned()
+        }
     }
 }
 
@@ -119,7 +128,9 @@ where
             return reply::status(&Status::too_large(input::LIMIT));
         }
         Err(error) => {
-            return reply::status(&Status::bad_request(format!("cannot read the body: {error}")));
+            return reply::status(&Status::bad_request(format!(
+                "cannot read the body: {error}"
+            )));
         }
     };
     match answer(&api, user, parts, body).await {
@@ -138,7 +149,9 @@ async fn answer(
     let target = Target::parse(path_text);
     let header = |name| {
         let value: Option<&http::HeaderValue> = parts.headers.get(name);
-        value.and_then(|value| value.to_str().ok()).unwrap_or_default()
+        value
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
     };
     let shape = accept::negotiate(header(http::header::ACCEPT));
     match target {
@@ -153,9 +166,18 @@ async fn answer(
             check_scope(&kind, &path)?;
             let headers = parts.headers;
             let warnings = kind.deprecation.iter().map(ToString::to_string).collect();
-            let mut call = Call { user, kind, path, query, headers, shape, body, warnings };
+            let mut call = Call {
+                user,
+                kind,
+                path,
+                query,
+                headers,
+                shape,
+                body,
+                warnings,
+            };
             let outcome = dispatch(api, &parts.method, &mut call).await;
-            reply::finish(&call, outcome)
+            reply::finish(&call, outcome).await
         }
         other => {
             if !user.may_discover() {
@@ -173,7 +195,9 @@ async fn answer(
 }
 
 fn find_kind(api: &Api, path: &Path) -> Option<Arc<Kind>> {
-    api.registry().get(&path.group, &path.version, &path.plural).cloned()
+    api.registry()
+        .get(&path.group, &path.version, &path.plural)
+        .cloned()
 }
 
 fn check_scope(kind: &Kind, path: &Path) -> Result<(), Status> {

@@ -74,7 +74,10 @@ impl Pki {
         }
         let tokens_path = folder.join("tokens.json");
         if !tokens_path.exists() {
-            let tokens = Tokens { admin: random_token(), node: random_token() };
+            let tokens = Tokens {
+                admin: random_token(),
+                node: random_token(),
+            };
             let text = serde_json::to_string(&tokens).map_err(|error| Error::Content {
                 path: tokens_path.clone(),
                 reason: error.to_string(),
@@ -82,8 +85,10 @@ impl Pki {
             write_secret(&tokens_path, &text)?;
         }
         let text = read(&tokens_path)?;
-        let tokens = serde_json::from_str(&text)
-            .map_err(|error| Error::Content { path: tokens_path, reason: error.to_string() })?;
+        let tokens = serde_json::from_str(&text).map_err(|error| Error::Content {
+            path: tokens_path,
+            reason: error.to_string(),
+        })?;
         Ok(Self {
             folder: folder.to_owned(),
             ca_pem: read(&folder.join("ca.crt"))?,
@@ -96,7 +101,10 @@ impl Pki {
     /// # Errors
     /// [`Error`] if the files are no longer usable.
     pub fn tls(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
-        let (cert, key) = (self.folder.join("server.crt"), self.folder.join("server.key"));
+        let (cert, key) = (
+            self.folder.join("server.crt"),
+            self.folder.join("server.key"),
+        );
         let content = |path: &Path| {
             let path = path.to_owned();
             move |error: rustls_pki_types::pem::Error| Error::Content {
@@ -153,7 +161,9 @@ fn make_certificates(folder: &Path, service_ip: IpAddr) -> Result<(), Error> {
     names.push(service_ip.to_string());
     let server_key = KeyPair::generate()?;
     let mut server = CertificateParams::new(names)?;
-    server.distinguished_name.push(DnType::CommonName, "aviary-apiserver");
+    server
+        .distinguished_name
+        .push(DnType::CommonName, "aviary-apiserver");
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     server.not_before = rcgen::date_time_ymd(2024, 1, 1);
@@ -169,11 +179,13 @@ fn make_certificates(folder: &Path, service_ip: IpAddr) -> Result<(), Error> {
 fn random_token() -> String {
     use std::fmt::Write as _;
     let bytes: [u8; 32] = rand::random();
-    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> Error + use<> {
@@ -195,7 +207,8 @@ fn write_secret(path: &Path, text: &str) -> Result<(), Error> {
         .mode(0o600)
         .open(&draft)
         .map_err(file_error(&draft))?;
-    file.write_all(text.as_bytes()).map_err(file_error(&draft))?;
+    file.write_all(text.as_bytes())
+        .map_err(file_error(&draft))?;
     file.sync_all().map_err(file_error(&draft))?;
     fs::rename(&draft, path).map_err(file_error(path))
 }

@@ -31,7 +31,7 @@ use crate::{
 pub use crate::http::Body;
 
 /// How often history is forgotten; events live at least this long.
-const COMPACTION: Duration = Duration::from_secs(300);
+const COMPACTION: Duration = Duration::from_mins(5);
 /// A client that has not finished its TLS handshake by then is cut.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -118,19 +118,29 @@ impl Server {
     /// # Errors
     /// [`Error`] names what cannot be used.
     pub async fn open(config: Config) -> Result<Self, Error> {
-        std::fs::create_dir_all(&config.data)
-            .map_err(|source| Error::Folder { path: config.data.clone(), source })?;
+        std::fs::create_dir_all(&config.data).map_err(|source| Error::Folder {
+            path: config.data.clone(),
+            source,
+        })?;
         let pki = Pki::open(&config.pki, config.service_address(1).into())?;
         let tls = pki.tls()?;
         let store = Store::open(&config.data.join("objects.redb"))?;
         let api = Arc::new(Api::new(store, config, &pki));
-        bootstrap::ensure(&api).await.map_err(|status| Error::Bootstrap(status.message))?;
-        Ok(Self { api, tls, kubeconfig: Arc::new(pki) })
+        bootstrap::ensure(&api)
+            .await
+            .map_err(|status| Error::Bootstrap(status.message))?;
+        Ok(Self {
+            api,
+            tls,
+            kubeconfig: Arc::new(pki),
+        })
     }
 
     /// A tower service in this process, for `kube::Client::new`; its identity is the administrator.
     pub fn client_service(&self) -> ClientService {
-        ClientService { api: Arc::clone(&self.api) }
+        ClientService {
+            api: Arc::clone(&self.api),
+        }
     }
 
     /// A kubeconfig of the administrator for a server URL (`https://127.0.0.1:6443`).
@@ -143,6 +153,19 @@ impl Server {
         &self.api.ca_pem
     }
 
+    #[cfg(test)]
+    pub(crate) fn api(&self) -> Arc<Api> {
+        Arc::clone(&self.api)
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn compact_now(&self) -> Result<(), store::Error> {
+        self.api
+            .store
+            .compact(self.api.store.snapshot().revision)
+            .await
+    }
+
     /// Serves HTTPS on a listening socket until cancelled; open connections then get a moment to
     /// finish.
     ///
@@ -153,7 +176,10 @@ impl Server {
         listener: std::net::TcpListener,
         cancel: CancellationToken,
     ) -> Result<(), Error> {
-        let socket_error = |source| Error::Socket { socket: "the API port".to_owned(), source };
+        let socket_error = |source| Error::Socket {
+            socket: "the API port".to_owned(),
+            source,
+        };
         listener.set_nonblocking(true).map_err(socket_error)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(socket_error)?;
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&self.tls));
@@ -164,8 +190,7 @@ impl Server {
             };
             // Small answers must not wait for the client's acknowledgement.
             let _ = stream.set_nodelay(true);
-            let (acceptor, api, cancel) =
-                (acceptor.clone(), Arc::clone(&self.api), cancel.clone());
+            let (acceptor, api, cancel) = (acceptor.clone(), Arc::clone(&self.api), cancel.clone());
             tasks.spawn(async move {
                 let handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream));
                 match handshake.await {
@@ -186,7 +211,10 @@ impl Server {
     /// [`Error::Socket`] if the socket cannot be made.
     pub async fn serve_unix(&self, path: &Path, cancel: CancellationToken) -> Result<(), Error> {
         use std::os::unix::fs::PermissionsExt as _;
-        let socket_error = |source| Error::Socket { socket: path.display().to_string(), source };
+        let socket_error = |source| Error::Socket {
+            socket: path.display().to_string(),
+            source,
+        };
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(socket_error(error));
@@ -235,7 +263,10 @@ async fn accepted_or_pause<S>(accepted: std::io::Result<S>) -> Option<S> {
 
 async fn finish(tasks: TaskTracker) {
     tasks.close();
-    if tokio::time::timeout(Duration::from_secs(2), tasks.wait()).await.is_err() {
+    if tokio::time::timeout(Duration::from_secs(2), tasks.wait())
+        .await
+        .is_err()
+    {
         tracing::debug!(open = tasks.len(), "connections were cut");
     }
 }

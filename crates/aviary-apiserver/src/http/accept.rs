@@ -2,8 +2,7 @@
 
 use aviary_kinds::Status;
 
-/// How an answer is to be shaped. Everything is JSON; clients that also accept YAML or protobuf
-/// take it.
+/// How an answer is to be shaped. All but one are JSON; clients that also accept protobuf take it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// Objects and lists as they are.
@@ -14,23 +13,37 @@ pub(crate) enum Shape {
     Metadata,
     /// `apidiscovery.k8s.io/v2`.
     Discovery,
+    /// Objects and lists as YAML.
+    Yaml,
 }
 
-const ACCEPTED: &[&str] =
-    &["application/json", "application/json;stream=watch", "application/yaml"];
+const ACCEPTED: &[&str] = &[
+    "application/json",
+    "application/json;stream=watch",
+    "application/yaml",
+];
 
 /// Picks the first shape of the `Accept` header that can be given.
 pub(crate) fn negotiate(header: &str) -> Result<Shape, Status> {
     if header.trim().is_empty() {
         return Ok(Shape::Plain);
     }
-    header.split(',').find_map(one).ok_or_else(|| Status::not_acceptable(ACCEPTED))
+    header
+        .split(',')
+        .find_map(one)
+        .ok_or_else(|| Status::not_acceptable(ACCEPTED))
 }
 
 fn one(item: &str) -> Option<Shape> {
     let mut parts = item.split(';').map(str::trim);
     let media = parts.next()?;
-    if !matches!(media, "application/json" | "*/*" | "application/*" | "text/plain" | "") {
+    if matches!(media, "application/yaml" | "text/yaml") {
+        return Some(Shape::Yaml);
+    }
+    if !matches!(
+        media,
+        "application/json" | "*/*" | "application/*" | "text/plain" | ""
+    ) {
         return None;
     }
     let mut shape = Shape::Plain;
@@ -47,7 +60,11 @@ fn one(item: &str) -> Option<Shape> {
             _ => {}
         }
     }
-    let wanted = if shape == Shape::Discovery { "v2" } else { "v1" };
+    let wanted = if shape == Shape::Discovery {
+        "v2"
+    } else {
+        "v1"
+    };
     (shape == Shape::Plain || version == wanted).then_some(shape)
 }
 
@@ -69,7 +86,10 @@ mod tests {
             Ok(Shape::Plain)
         );
         assert_eq!(negotiate("*/*"), Ok(Shape::Plain));
-        assert_eq!(negotiate("image/png").map_err(|status| status.code), Err(406));
+        assert_eq!(
+            negotiate("image/png").map_err(|status| status.code),
+            Err(406)
+        );
     }
 
     #[test]

@@ -67,7 +67,10 @@ pub(crate) async fn insert(
             Attempt::Changed => return Err(Status::already_exists(&kind, &name)),
         }
     }
-    Err(Status::too_many_requests("no unused name was found for generateName; try again", 1))
+    Err(Status::too_many_requests(
+        "no unused name was found for generateName; try again",
+        1,
+    ))
 }
 
 /// `<base><5 letters>`.
@@ -88,7 +91,8 @@ fn prepare_metadata(kind: &Kind, namespace: &str, object: &mut Value) -> Result<
     let Some(metadata) = metadata.as_object_mut() else {
         return Err(Status::bad_request("metadata is no object"));
     };
-    let string = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    let string =
+        |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
     if !string(metadata.get("resourceVersion")).is_empty() {
         return Err(Status::internal_text(
             "resourceVersion should not be set on objects to be created",
@@ -111,11 +115,19 @@ fn prepare_metadata(kind: &Kind, namespace: &str, object: &mut Value) -> Result<
         let cause = Cause::required("metadata.name", "name or generateName is required");
         return Err(Status::invalid(kind, "", vec![cause]));
     }
-    for name in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink"] {
+    for name in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "selfLink",
+    ] {
         metadata.shift_remove(name);
     }
     metadata.insert("uid".to_owned(), json!(uid()));
-    metadata.insert("creationTimestamp".to_owned(), json!(write::now().to_string()));
+    metadata.insert(
+        "creationTimestamp".to_owned(),
+        json!(write::now().to_string()),
+    );
     Ok(())
 }
 
@@ -146,8 +158,9 @@ fn open_namespace(api: &Api, kind: &Kind, namespace: &str, name: &str) -> Result
     if text(&object.value, &["status", "phase"]) != "Terminating" {
         return Ok(());
     }
-    let detail =
-        format!("unable to create new content in namespace {namespace} because it is being terminated");
+    let detail = format!(
+        "unable to create new content in namespace {namespace} because it is being terminated"
+    );
     let message = format!("namespace {namespace} is being terminated");
     let mut cause = Cause::forbidden("metadata.namespace", "");
     cause.reason = "NamespaceTerminating";

@@ -83,7 +83,11 @@ pub(crate) async fn remove(
     options: &Options,
 ) -> Result<Reply, Status> {
     if api::resource(kind) == "/namespaces" && PROTECTED.contains(&name) {
-        return Err(Status::forbidden(kind, name, "this namespace may not be deleted"));
+        return Err(Status::forbidden(
+            kind,
+            name,
+            "this namespace may not be deleted",
+        ));
     }
     for _ in 0..TRIES {
         let old = api.require(kind, call.namespace(), name)?;
@@ -99,12 +103,20 @@ pub(crate) async fn remove(
             Step::Remove => Op::Delete(None),
         };
         let definition = api::resource(kind) == api::DEFINITIONS && step == Step::Remove;
-        let _guard = if definition { Some(api.definitions.lock().await) } else { None };
+        let _guard = if definition {
+            Some(api.definitions.lock().await)
+        } else {
+            None
+        };
         if definition {
             remove_instances(api, &old.value).await?;
         }
         let expect = Expect::Revision(old.modified);
-        let mutation = Mutation { key: old.key.clone(), expect, op };
+        let mutation = Mutation {
+            key: old.key.clone(),
+            expect,
+            op,
+        };
         match api.store.commit(vec![mutation]).await {
             Ok(stored) => {
                 if definition {
@@ -124,7 +136,11 @@ fn answer(kind: &Kind, value: &Arc<Value>, step: &Step) -> Reply {
     match step {
         Step::Remove if !kind.delete_returns_object => {
             let name = text(value, &["metadata", "name"]);
-            Reply::Status(Status::deleted(kind, name, text(value, &["metadata", "uid"])))
+            Reply::Status(Status::deleted(
+                kind,
+                name,
+                text(value, &["metadata", "uid"]),
+            ))
         }
         Step::Mark(marked) => {
             let mut marked = marked.clone();
@@ -137,7 +153,11 @@ fn answer(kind: &Kind, value: &Arc<Value>, step: &Step) -> Reply {
 
 /// Reads the options of a DELETE.
 pub(crate) fn options(call: &Call) -> Result<Options, Status> {
-    let body = if call.body.is_empty() { json!({}) } else { input::parse(call)?.0 };
+    let body = if call.body.is_empty() {
+        json!({})
+    } else {
+        input::parse(call)?.0
+    };
     from_value(call, &body)
 }
 
@@ -232,12 +252,16 @@ fn hooks(api: &Api, call: &Call, kind: &Kind, name: &str, old: &Object) -> Resul
 fn step(old: &Value, options: &Options, now: Timestamp) -> Step {
     let mut new = old.clone();
     let metadata = &old["metadata"];
-    let deleting = metadata.get("deletionTimestamp").is_some_and(|time| !time.is_null());
+    let deleting = metadata
+        .get("deletionTimestamp")
+        .is_some_and(|time| !time.is_null());
     let finalizers = finalizers(metadata, options);
     let grace = grace_seconds(old, options);
     let namespace = text(old, &["kind"]) == "Namespace"
         && text(old, &["apiVersion"]) == "v1"
-        && old["spec"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+        && old["spec"]["finalizers"]
+            .as_array()
+            .is_some_and(|list| !list.is_empty());
     if finalizers.is_empty() && grace == 0 && !namespace {
         return Step::Remove;
     }
@@ -255,11 +279,17 @@ fn step(old: &Value, options: &Options, now: Timestamp) -> Step {
         new["metadata"]["finalizers"] = json!(finalizers);
     }
     let grace = if deleting {
-        grace.min(metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(grace))
+        grace.min(
+            metadata["deletionGracePeriodSeconds"]
+                .as_i64()
+                .unwrap_or(grace),
+        )
     } else {
         grace
     };
-    let at = now.checked_add(SignedDuration::from_secs(grace)).unwrap_or(now);
+    let at = now
+        .checked_add(SignedDuration::from_secs(grace))
+        .unwrap_or(now);
     new["metadata"]["deletionTimestamp"] = json!(at.to_string());
     new["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
     if namespace {
@@ -335,7 +365,9 @@ async fn remove_instances(api: &Api, definition: &Value) -> Result<(), Status> {
             Err(error) => return Err(api::store_status(&error)),
         }
     }
-    Err(Status::internal("the definition's objects keep changing; try again"))
+    Err(Status::internal(
+        "the definition's objects keep changing; try again",
+    ))
 }
 
 #[cfg(test)]
@@ -365,20 +397,37 @@ mod tests {
             panic!("not marked")
         };
         assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 30);
-        assert_eq!(marked["metadata"]["deletionTimestamp"], "2001-09-09T01:47:10Z");
+        assert_eq!(
+            marked["metadata"]["deletionTimestamp"],
+            "2001-09-09T01:47:10Z"
+        );
         assert_eq!(step(&marked, &Options::default(), at()), Step::Nothing);
-        let longer = Options { grace_seconds: Some(60), ..Options::default() };
+        let longer = Options {
+            grace_seconds: Some(60),
+            ..Options::default()
+        };
         assert_eq!(step(&marked, &longer, at()), Step::Nothing);
-        let now = Options { grace_seconds: Some(0), ..Options::default() };
+        let now = Options {
+            grace_seconds: Some(0),
+            ..Options::default()
+        };
         assert_eq!(step(&marked, &now, at()), Step::Remove);
     }
 
     #[test]
     fn step_foreground_waits_for_its_finalizer() {
         let object = json!({ "kind": "Deployment", "metadata": { "generation": 3 } });
-        let options = Options { propagation: Some("Foreground".into()), ..Options::default() };
-        let Step::Mark(marked) = step(&object, &options, at()) else { panic!("not marked") };
-        assert_eq!(marked["metadata"]["finalizers"], json!(["foregroundDeletion"]));
+        let options = Options {
+            propagation: Some("Foreground".into()),
+            ..Options::default()
+        };
+        let Step::Mark(marked) = step(&object, &options, at()) else {
+            panic!("not marked")
+        };
+        assert_eq!(
+            marked["metadata"]["finalizers"],
+            json!(["foregroundDeletion"])
+        );
         assert_eq!(marked["metadata"]["generation"], 4);
     }
 

@@ -23,8 +23,7 @@ use super::{
 };
 use crate::api::Api;
 
-const DISCOVERY_TYPE: &str =
-    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const DISCOVERY_TYPE: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// A document with its hash.
 #[derive(Clone)]
@@ -47,11 +46,15 @@ impl Document {
         use std::fmt::Write as _;
         let text = Bytes::from(value.to_string());
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text);
-        let hash = digest.as_ref().iter().take(16).fold(String::new(), |mut hash, byte| {
-            // Writing to a String cannot fail.
-            let _ = write!(hash, "{byte:02X}");
-            hash
-        });
+        let hash = digest
+            .as_ref()
+            .iter()
+            .take(16)
+            .fold(String::new(), |mut hash, byte| {
+                // Writing to a String cannot fail.
+                let _ = write!(hash, "{byte:02X}");
+                hash
+            });
         Self { text, hash }
     }
 }
@@ -68,7 +71,11 @@ impl Documents {
     }
 
     fn aggregated(&self, root: Root) -> &Document {
-        let cell = if root == Root::Core { &self.core } else { &self.groups };
+        let cell = if root == Root::Core {
+            &self.core
+        } else {
+            &self.groups
+        };
         cell.get_or_init(|| Document::new(&discovery::aggregated(&self.registry, root)))
     }
 
@@ -86,7 +93,8 @@ impl Documents {
     fn openapi_index(&self) -> &Document {
         self.index.get_or_init(|| {
             let hash = |group: &str, version: &str| {
-                self.openapi_document(group, version).map_or_else(String::new, |doc| doc.hash)
+                self.openapi_document(group, version)
+                    .map_or_else(String::new, |doc| doc.hash)
             };
             Document::new(&openapi::index(&self.registry, hash))
         })
@@ -122,13 +130,25 @@ pub(crate) fn answer(
     let aggregated = shape == Shape::Discovery;
     let value = match target {
         Target::Core if aggregated => {
-            return Ok(tagged(documents.aggregated(Root::Core), DISCOVERY_TYPE, none_match));
+            return Ok(tagged(
+                documents.aggregated(Root::Core),
+                DISCOVERY_TYPE,
+                none_match,
+            ));
         }
         Target::Groups if aggregated => {
-            return Ok(tagged(documents.aggregated(Root::Groups), DISCOVERY_TYPE, none_match));
+            return Ok(tagged(
+                documents.aggregated(Root::Groups),
+                DISCOVERY_TYPE,
+                none_match,
+            ));
         }
         Target::OpenApi => {
-            return Ok(tagged(documents.openapi_index(), "application/json", none_match));
+            return Ok(tagged(
+                documents.openapi_index(),
+                "application/json",
+                none_match,
+            ));
         }
         Target::Document { group, version } => {
             let document = documents.openapi_document(group, version);
@@ -136,7 +156,9 @@ pub(crate) fn answer(
             let mut response = tagged(&document, "application/json", none_match);
             if query.get("hash") == document.hash {
                 let forever = HeaderValue::from_static("public, immutable");
-                response.headers_mut().insert(header::CACHE_CONTROL, forever);
+                response
+                    .headers_mut()
+                    .insert(header::CACHE_CONTROL, forever);
             }
             return Ok(response);
         }

@@ -8,8 +8,11 @@ use super::Call;
 /// Largest accepted body in bytes.
 pub(crate) const LIMIT: usize = 3 * 1024 * 1024;
 
-const ACCEPTED: &[&str] =
-    &["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+const ACCEPTED: &[&str] = &[
+    "application/json",
+    "application/yaml",
+    "application/vnd.kubernetes.protobuf",
+];
 
 /// A body as a JSON value, with the paths of duplicate keys.
 pub(crate) fn parse(call: &Call) -> Result<(Value, Vec<String>), Status> {
@@ -17,9 +20,10 @@ pub(crate) fn parse(call: &Call) -> Result<(Value, Vec<String>), Status> {
     if protobuf::is_protobuf(&call.body) {
         return match protobuf::decode(&call.body) {
             Ok(value) => Ok((value, Vec::new())),
-            Err(protobuf::Error::UnknownKind { .. }) => {
-                Err(Status::unsupported_media_type(&["application/json", "application/yaml"]))
-            }
+            Err(protobuf::Error::UnknownKind { .. }) => Err(Status::unsupported_media_type(&[
+                "application/json",
+                "application/yaml",
+            ])),
             Err(error) => Err(Status::bad_request(error.to_string())),
         };
     }
@@ -54,8 +58,9 @@ pub(crate) fn object(call: &mut Call) -> Result<Value, Status> {
 /// An object that a patch made, checked as a body would be.
 pub(crate) fn patched(call: &mut Call, kind: &Kind, value: &Value) -> Result<Value, Status> {
     let mode = call.query.field_validation()?;
-    let Decoded { object, warnings } =
-        kind.decode(value, mode).map_err(|error| Status::bad_request(error.to_string()))?;
+    let Decoded { object, warnings } = kind
+        .decode(value, mode)
+        .map_err(|error| Status::bad_request(error.to_string()))?;
     call.warnings.extend(warnings);
     Ok(object)
 }
@@ -69,8 +74,14 @@ pub(crate) fn yaml(bytes: &[u8]) -> Result<Value, Status> {
 /// The body's media type without parameters.
 pub(crate) fn media_type(call: &Call) -> String {
     let header = call.headers.get(http::header::CONTENT_TYPE);
-    let text = header.and_then(|value| value.to_str().ok()).unwrap_or_default();
-    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    let text = header
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    text.split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
 }
 
 fn excerpt(bytes: &[u8]) -> String {

@@ -84,9 +84,9 @@ pub(crate) fn document(call: &Call, form: Form) -> Result<Value, Status> {
         return input::yaml(&call.body);
     }
     let parsed = parse_json(&call.body);
-    parsed.map(|(value, _)| value).map_err(|error| {
-        Status::bad_request(format!("error decoding patch: {error}"))
-    })
+    parsed
+        .map(|(value, _)| value)
+        .map_err(|error| Status::bad_request(format!("error decoding patch: {error}")))
 }
 
 /// The object after a patch that is no apply.
@@ -134,8 +134,8 @@ async fn apply(
     };
     let live = old.map(|old| converted(call, &old.value));
     let force = call.query.flag("force");
-    let new = fields::apply(&write, live.as_deref(), &config, force)
-        .map_err(|error| error.status())?;
+    let new =
+        fields::apply(&write, live.as_deref(), &config, force).map_err(|error| error.status())?;
     if let Some(old) = old {
         return update::replace(api, call, old, new, true).await;
     }
@@ -149,5 +149,7 @@ async fn apply(
             call.name()
         )));
     }
-    create::insert(api, call, new, true).await.map(Attempt::Done)
+    create::insert(api, call, new, true)
+        .await
+        .map(Attempt::Done)
 }

@@ -55,7 +55,9 @@ async fn bind(api: &Arc<Api>, call: &mut Call) -> Result<Reply, Status> {
     let (binding, _) = input::parse(call)?;
     let node = text(&binding, &["target", "name"]);
     if node.is_empty() {
-        return Err(Status::bad_request("the binding has no target: set target.name to a node"));
+        return Err(Status::bad_request(
+            "the binding has no target: set target.name to a node",
+        ));
     }
     let kind = Arc::clone(&call.kind);
     for _ in 0..TRIES {
@@ -74,21 +76,32 @@ async fn bind(api: &Arc<Api>, call: &mut Call) -> Result<Reply, Status> {
             return Err(conflict(&detail));
         }
         if old.value["metadata"].get("deletionTimestamp").is_some() {
-            let detail = format!("pod {} is being deleted, cannot be assigned to a host", call.name());
+            let detail = format!(
+                "pod {} is being deleted, cannot be assigned to a host",
+                call.name()
+            );
             return Err(conflict(&detail));
         }
         let mut new = (*old.value).clone();
         assign(&mut new, node, &binding["metadata"]["annotations"]);
         let manager = call.manager();
         let now = write::now();
-        let who =
-            fields::Write { kind: &kind, manager: &manager, subresource: Some("binding"), now };
+        let who = fields::Write {
+            kind: &kind,
+            manager: &manager,
+            subresource: Some("binding"),
+            now,
+        };
         fields::managed(&who, Some(&old.value), &mut new);
         if call.query.dry_run()? {
             return Ok(Reply::Status(Status::created()));
         }
         let expect = Expect::Revision(old.modified);
-        let mutation = Mutation { key: old.key.clone(), expect, op: Op::Put(new) };
+        let mutation = Mutation {
+            key: old.key.clone(),
+            expect,
+            op: Op::Put(new),
+        };
         match api.store.commit(vec![mutation]).await {
             Ok(_) => return Ok(Reply::Status(Status::created())),
             Err(Error::Conflict { .. }) => {}
@@ -111,7 +124,10 @@ fn assign(pod: &mut Value, node: &str, annotations: &Value) {
         "lastTransitionTime": write::now().to_string(),
         "observedGeneration": pod["metadata"]["generation"],
     });
-    let mut conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let mut conditions = pod["status"]["conditions"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     conditions.retain(|other| text(other, &["type"]) != "PodScheduled");
     conditions.push(condition);
     pod["status"]["conditions"] = Value::Array(conditions);
@@ -126,8 +142,15 @@ async fn log(api: &Arc<Api>, call: &Call) -> Result<Reply, Status> {
         return Err(Status::bad_request(detail));
     }
     let mut query = Vec::new();
-    let known =
-        ["follow", "tailLines", "timestamps", "sinceSeconds", "sinceTime", "limitBytes", "previous"];
+    let known = [
+        "follow",
+        "tailLines",
+        "timestamps",
+        "sinceSeconds",
+        "sinceTime",
+        "limitBytes",
+        "previous",
+    ];
     for name in known {
         let value = call.query.get(name);
         // Only plain words pass to the agent's query.
@@ -154,7 +177,8 @@ async fn log(api: &Arc<Api>, call: &Call) -> Result<Reply, Status> {
 fn container(pod: &Value, wanted: &str) -> Result<String, Status> {
     let names = |list: &str| -> Vec<String> {
         let list = pod["spec"][list].as_array().into_iter().flatten();
-        list.map(|container| text(container, &["name"]).to_owned()).collect()
+        list.map(|container| text(container, &["name"]).to_owned())
+            .collect()
     };
     let (containers, init) = (names("containers"), names("initContainers"));
     let pod_name = text(pod, &["metadata", "name"]);
@@ -177,7 +201,9 @@ fn container(pod: &Value, wanted: &str) -> Result<String, Status> {
     if containers.iter().chain(&init).any(|name| name == wanted) {
         return Ok(wanted.to_owned());
     }
-    Err(Status::bad_request(format!("container {wanted} is not valid for pod {pod_name}")))
+    Err(Status::bad_request(format!(
+        "container {wanted} is not valid for pod {pod_name}"
+    )))
 }
 
 /// GETs a path of the node agent; the answer's body is passed on as it comes.
@@ -202,7 +228,10 @@ async fn fetch(
     parts.headers.remove(header::CONNECTION);
     let media = HeaderValue::from_static("text/plain");
     parts.headers.entry(header::CONTENT_TYPE).or_insert(media);
-    Ok(Response::from_parts(parts, body.map_err(io::Error::other).boxed_unsync()))
+    Ok(Response::from_parts(
+        parts,
+        body.map_err(io::Error::other).boxed_unsync(),
+    ))
 }
 
 #[cfg(test)]
@@ -218,15 +247,20 @@ mod tests {
         assert_eq!(container(&one, ""), Ok("a".to_owned()));
         assert_eq!(container(&one, "i"), Ok("i".to_owned()));
         let message = container(&one, "x").map_err(|status| status.message);
-        assert_eq!(message, Err("container x is not valid for pod p".to_owned()));
+        assert_eq!(
+            message,
+            Err("container x is not valid for pod p".to_owned())
+        );
         let mut two = one;
         two["spec"]["containers"] = json!([{ "name": "a" }, { "name": "b" }]);
         let message = container(&two, "").map_err(|status| status.message);
         assert_eq!(
             message,
-            Err("a container name must be specified for pod p, choose one of: [a b] or one of \
+            Err(
+                "a container name must be specified for pod p, choose one of: [a b] or one of \
                  the init containers: [i]"
-                .to_owned())
+                    .to_owned()
+            )
         );
     }
 

@@ -17,7 +17,10 @@ impl Query {
 
     /// The first value of a parameter; empty when absent.
     pub(crate) fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+        self.0
+            .iter()
+            .find(|(n, _)| n == name)
+            .map_or("", |(_, value)| value)
     }
 
     /// Whether a boolean parameter is on.

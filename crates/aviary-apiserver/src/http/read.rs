@@ -88,8 +88,9 @@ enum Start {
 fn start(api: &Api, call: &Call) -> Result<Start, Status> {
     let given = call.query.get("continue");
     if !given.is_empty() {
-        let token = read_token(given)
-            .ok_or_else(|| Status::bad_request("continue key is not valid: the token is damaged"))?;
+        let token = read_token(given).ok_or_else(|| {
+            Status::bad_request("continue key is not valid: the token is damaged")
+        })?;
         let Ok(revision) = u64::try_from(token.rv) else {
             return Ok(Start::At(api.store.snapshot(), Some(token.start)));
         };
@@ -101,14 +102,15 @@ fn start(api: &Api, call: &Call) -> Result<Start, Status> {
     let exact = call.query.get("resourceVersionMatch") == "Exact";
     let revision = call.query.revision("resourceVersion")?;
     match revision {
-        None if !call.query.get("resourceVersionMatch").is_empty() => {
-            Err(Status::unprocessable(
-                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless \
+        None if !call.query.get("resourceVersionMatch").is_empty() => Err(Status::unprocessable(
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless \
                  resourceVersion is provided",
-            ))
-        }
+        )),
         Some(revision) if exact => {
-            let snapshot = api.store.snapshot_at(revision).map_err(|error| history(&error))?;
+            let snapshot = api
+                .store
+                .snapshot_at(revision)
+                .map_err(|error| history(&error))?;
             Ok(Start::At(snapshot, None))
         }
         Some(revision) => {
@@ -158,8 +160,11 @@ fn read_token(text: &str) -> Option<Continue> {
 
 /// 410 with a token that goes on with the latest state.
 fn expired(start: &str) -> Reply {
-    let fresh =
-        encode(&Continue { v: "meta.k8s.io/v1".to_owned(), rv: -1, start: start.to_owned() });
+    let fresh = encode(&Continue {
+        v: "meta.k8s.io/v1".to_owned(),
+        rv: -1,
+        start: start.to_owned(),
+    });
     let mut value = Status::expired_continue().to_value();
     value["metadata"] = json!({ "continue": fresh });
     Reply::Plain { code: 410, value }

@@ -24,7 +24,10 @@ pub(crate) enum Reply {
         json: Option<Bytes>,
     },
     /// A list: `metadata` of the list and its objects.
-    List { metadata: Value, items: Vec<(Arc<Value>, Bytes)> },
+    List {
+        metadata: Value,
+        items: Vec<(Arc<Value>, Bytes)>,
+    },
     /// Done, nothing to show.
     Status(Status),
     /// An object that is never shaped (`Scale`).
@@ -35,12 +38,19 @@ pub(crate) enum Reply {
 
 impl Reply {
     pub(crate) fn object(code: u16, value: Arc<Value>) -> Self {
-        Self::Object { code, value, json: None }
+        Self::Object {
+            code,
+            value,
+            json: None,
+        }
     }
 }
 
 /// Shapes an answer and adds the warnings of the call.
-pub(crate) fn finish(call: &Call, outcome: Result<Reply, Status>) -> Result<Response<Body>, Status> {
+pub(crate) async fn finish(
+    call: &Call,
+    outcome: Result<Reply, Status>,
+) -> Result<Response<Body>, Status> {
     let mut response = match outcome {
         Err(error) => status(&error),
         Ok(Reply::Status(success)) => status(&success),
@@ -49,10 +59,11 @@ pub(crate) fn finish(call: &Call, outcome: Result<Reply, Status>) -> Result<Resp
         Ok(Reply::Object { code, value, json }) => {
             object(call, code, &value, json, include(&call.query)?)
         }
-        Ok(Reply::List { metadata, items }) => {
-            list(call, metadata, &items, include(&call.query)?)
-        }
+        Ok(Reply::List { metadata, items }) => list(call, metadata, &items, include(&call.query)?),
     };
+    if call.shape == Shape::Yaml && !is_stream(call) {
+        response = yaml(response).await?;
+    }
     for warning in &call.warnings {
         let text = format!("299 - {}", quoted(warning));
         if let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) {
@@ -60,6 +71,24 @@ pub(crate) fn finish(call: &Call, outcome: Result<Reply, Status>) -> Result<Resp
         }
     }
     Ok(response)
+}
+
+/// Watches and logs stay as they are.
+fn is_stream(call: &Call) -> bool {
+    call.path.watch || call.query.flag("watch") || call.path.subresource == "log"
+}
+
+/// A JSON answer as YAML.
+async fn yaml(response: Response<Body>) -> Result<Response<Body>, Status> {
+    let (mut parts, body) = response.into_parts();
+    let bytes = body.collect().await.map_err(Status::internal)?.to_bytes();
+    let value: Value = serde_json::from_slice(&bytes).map_err(Status::internal)?;
+    let text = serde_saphyr::to_string(&value).map_err(Status::internal)?;
+    parts.headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/yaml"),
+    );
+    Ok(Response::from_parts(parts, full(text.into())))
 }
 
 fn object(
@@ -79,10 +108,8 @@ fn object(
             let table = table::table(&call.kind, objects, metadata, now, include, true);
             value_response(code, &table)
         }
-        Shape::Metadata => {
-            value_response(code, &metadata_only(value, "PartialObjectMetadata"))
-        }
-        Shape::Plain | Shape::Discovery => match text {
+        Shape::Metadata => value_response(code, &metadata_only(value, "PartialObjectMetadata")),
+        Shape::Plain | Shape::Discovery | Shape::Yaml => match text {
             Some(text) if is_version(call, value) => json_response(code, text),
             _ => value_response(code, &converted(call, value)),
         },
@@ -98,11 +125,12 @@ fn list(
     let kind = &call.kind;
     match call.shape {
         Shape::Table => {
-            let shown: Vec<Arc<Value>> =
-                items.iter().map(|(value, _)| converted(call, value)).collect();
+            let shown: Vec<Arc<Value>> = items
+                .iter()
+                .map(|(value, _)| converted(call, value))
+                .collect();
             let objects = shown.iter().map(AsRef::as_ref);
-            let table =
-                table::table(kind, objects, metadata, Timestamp::now(), include, true);
+            let table = table::table(kind, objects, metadata, Timestamp::now(), include, true);
             value_response(200, &table)
         }
         Shape::Metadata => {
@@ -118,7 +146,7 @@ fn list(
             });
             value_response(200, &list)
         }
-        Shape::Plain | Shape::Discovery => {
+        Shape::Plain | Shape::Discovery | Shape::Yaml => {
             let head = format!(
                 "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{metadata},\"items\":[",
                 json!(kind.list_kind),
@@ -146,7 +174,9 @@ pub(crate) fn include(query: &Query) -> Result<table::IncludeObject, Status> {
         "" | "Metadata" => Ok(table::IncludeObject::Metadata),
         "None" => Ok(table::IncludeObject::None),
         "Object" => Ok(table::IncludeObject::Object),
-        other => Err(Status::bad_request(format!("unrecognized includeObject value: \"{other}\""))),
+        other => Err(Status::bad_request(format!(
+            "unrecognized includeObject value: \"{other}\""
+        ))),
     }
 }
 
@@ -175,13 +205,20 @@ pub(crate) fn metadata_only(value: &Value, kind: &str) -> Value {
 /// A `Status` as an answer.
 pub(crate) fn status(status: &Status) -> Response<Body> {
     let mut response = value_response(status.code, &status.to_value());
-    let retry = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    let retry = status
+        .details
+        .as_ref()
+        .map_or(0, |details| details.retry_after_seconds);
     if retry > 0 {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(retry));
     }
     if status.code == 401 {
         let basic = HeaderValue::from_static("Bearer realm=\"aviary\"");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, basic);
     }
     response
 }
@@ -215,7 +252,11 @@ pub(crate) fn json_response(code: u16, text: Bytes) -> Response<Body> {
 }
 
 pub(crate) fn text(code: u16, text: &'static str) -> Response<Body> {
-    with_type(code, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes()))
+    with_type(
+        code,
+        "text/plain; charset=utf-8",
+        Bytes::from_static(text.as_bytes()),
+    )
 }
 
 fn with_type(code: u16, media: &'static str, text: Bytes) -> Response<Body> {
@@ -224,12 +265,17 @@ fn with_type(code: u16, media: &'static str, text: Bytes) -> Response<Body> {
         StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, private"),
+    );
     response
 }
 
 pub(crate) fn full(bytes: Bytes) -> Body {
-    Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+    Full::new(bytes)
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// A quoted string of an HTTP header.

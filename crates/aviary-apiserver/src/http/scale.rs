@@ -24,7 +24,10 @@ pub(crate) async fn answer(
     let paths = kind.scale.clone().ok_or_else(Status::no_such_resource)?;
     if method == Method::GET {
         let object = api.require(&kind, call.namespace(), call.name())?;
-        return Ok(Reply::Plain { code: 200, value: scale(&object.value, &paths) });
+        return Ok(Reply::Plain {
+            code: 200,
+            value: scale(&object.value, &paths),
+        });
     }
     if method != Method::PUT && method != Method::PATCH {
         return Err(Status::method_not_allowed());
@@ -51,9 +54,10 @@ pub(crate) async fn answer(
         };
         if let Attempt::Done(reply) = write::store(api, call, &base, new).await? {
             return Ok(match reply {
-                Reply::Object { code, value, .. } => {
-                    Reply::Plain { code, value: scale(&value, &paths) }
-                }
+                Reply::Object { code, value, .. } => Reply::Plain {
+                    code,
+                    value: scale(&value, &paths),
+                },
                 other => other,
             });
         }
@@ -84,7 +88,13 @@ fn scale(object: &Value, paths: &ScalePaths) -> Value {
         status["selector"] = json!(selector_text(selector));
     }
     let mut shown = json!({});
-    for name in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+    for name in [
+        "name",
+        "namespace",
+        "uid",
+        "resourceVersion",
+        "creationTimestamp",
+    ] {
         if let Some(value) = metadata.get(name) {
             shown[name] = value.clone();
         }
@@ -107,7 +117,11 @@ fn selector_text(selector: &Value) -> String {
     let mut terms: Vec<String> = labels
         .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
         .collect();
-    for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
+    for expression in selector["matchExpressions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
         let key = text(expression, &["key"]);
         let values: Vec<&str> = expression["values"]
             .as_array()
@@ -129,7 +143,9 @@ fn selector_text(selector: &Value) -> String {
 
 /// The value at `.spec.replicas`.
 fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
-    path.split('.').filter(|step| !step.is_empty()).try_fold(object, |value, step| value.get(step))
+    path.split('.')
+        .filter(|step| !step.is_empty())
+        .try_fold(object, |value, step| value.get(step))
 }
 
 fn set(object: &mut Value, path: &str, value: Value) {
@@ -161,7 +177,10 @@ mod tests {
         set(&mut object, ".spec.replicas", json!(5));
         let scale = scale(&object, &paths);
         assert_eq!(scale["spec"]["replicas"], 5);
-        assert_eq!(scale["status"], json!({ "replicas": 0, "selector": "a=1,b=2" }));
+        assert_eq!(
+            scale["status"],
+            json!({ "replicas": 0, "selector": "a=1,b=2" })
+        );
         assert_eq!(scale["metadata"], json!({ "name": "a" }));
     }
 }

@@ -63,7 +63,9 @@ impl Selection {
     }
 
     fn matches_labels(&self, object: &Value) -> bool {
-        let labels = object.get("metadata").and_then(|metadata| metadata.get("labels"));
+        let labels = object
+            .get("metadata")
+            .and_then(|metadata| metadata.get("labels"));
         self.labels.iter().all(|requirement| {
             let value = labels
                 .and_then(|labels| labels.get(&requirement.key))
@@ -108,16 +110,27 @@ fn group_version_resource(kind: &Kind) -> String {
 }
 
 fn parse_fields(text: &str) -> Result<Vec<(String, bool, String)>, Status> {
-    let terms = text.split(',').map(str::trim).filter(|term| !term.is_empty());
+    let terms = text
+        .split(',')
+        .map(str::trim)
+        .filter(|term| !term.is_empty());
     terms
         .map(|term| {
             let split = term
                 .split_once("!=")
                 .map(|(field, value)| (field, false, value))
-                .or_else(|| term.split_once("==").map(|(field, value)| (field, true, value)))
-                .or_else(|| term.split_once('=').map(|(field, value)| (field, true, value)));
+                .or_else(|| {
+                    term.split_once("==")
+                        .map(|(field, value)| (field, true, value))
+                })
+                .or_else(|| {
+                    term.split_once('=')
+                        .map(|(field, value)| (field, true, value))
+                });
             let (field, equal, value) = split.ok_or_else(|| {
-                Status::bad_request(format!("invalid selector: '{text}'; can't understand '{term}'"))
+                Status::bad_request(format!(
+                    "invalid selector: '{text}'; can't understand '{term}'"
+                ))
             })?;
             Ok((field.trim().to_owned(), equal, value.trim().to_owned()))
         })
@@ -135,7 +148,11 @@ fn parse_labels(text: &str) -> Result<Vec<Requirement>, String> {
         }
         c == ',' && depth == 0
     });
-    terms.map(str::trim).filter(|term| !term.is_empty()).map(requirement).collect()
+    terms
+        .map(str::trim)
+        .filter(|term| !term.is_empty())
+        .map(requirement)
+        .collect()
 }
 
 fn requirement(term: &str) -> Result<Requirement, String> {
@@ -143,17 +160,27 @@ fn requirement(term: &str) -> Result<Requirement, String> {
         let key = key.trim();
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
         if key.is_empty() || !key.chars().all(plain) {
-            return Err(format!("<nil>: Invalid value: \"{key}\": a label key must be a qualified name"));
+            return Err(format!(
+                "<nil>: Invalid value: \"{key}\": a label key must be a qualified name"
+            ));
         }
-        Ok(Requirement { key: key.to_owned(), test })
+        Ok(Requirement {
+            key: key.to_owned(),
+            test,
+        })
     };
     let one = |value: &str| vec![value.trim().to_owned()];
     if let Some(key) = term.strip_prefix('!') {
         return make(key, Test::Absent);
     }
     if let Some(inner) = term.strip_suffix(')') {
-        let (head, set) = inner.split_once('(').ok_or_else(|| format!("found ')' in '{term}'"))?;
-        let set = set.split(',').map(|value| value.trim().to_owned()).collect();
+        let (head, set) = inner
+            .split_once('(')
+            .ok_or_else(|| format!("found ')' in '{term}'"))?;
+        let set = set
+            .split(',')
+            .map(|value| value.trim().to_owned())
+            .collect();
         return match head.trim().rsplit_once(char::is_whitespace) {
             Some((key, "in")) => make(key, Test::In(set)),
             Some((key, "notin")) => make(key, Test::NotIn(set)),
@@ -168,8 +195,18 @@ fn requirement(term: &str) -> Result<Requirement, String> {
     }
     for (sign, greater) in [('>', true), ('<', false)] {
         if let Some((key, value)) = term.split_once(sign) {
-            let number = value.trim().parse().map_err(|_| format!("'{value}' is no integer"))?;
-            return make(key, if greater { Test::Greater(number) } else { Test::Less(number) });
+            let number = value
+                .trim()
+                .parse()
+                .map_err(|_| format!("'{value}' is no integer"))?;
+            return make(
+                key,
+                if greater {
+                    Test::Greater(number)
+                } else {
+                    Test::Less(number)
+                },
+            );
         }
     }
     make(term, Test::Exists)
@@ -184,7 +221,10 @@ mod tests {
     fn check(selector: &str, expected: bool) {
         let object = json!({"metadata": {"labels": {"app": "x", "n": "5"}}});
         let labels = parse_labels(selector).expect(selector);
-        let selection = Selection { labels, fields: Vec::new() };
+        let selection = Selection {
+            labels,
+            fields: Vec::new(),
+        };
         assert_eq!(selection.matches_labels(&object), expected, "{selector}");
     }
 
@@ -220,7 +260,10 @@ mod tests {
         assert!(parse_fields("metadata.name").is_err());
         assert_eq!(
             parse_fields("a=b,c!=d").map_err(|status| status.code),
-            Ok(vec![("a".into(), true, "b".into()), ("c".into(), false, "d".into())])
+            Ok(vec![
+                ("a".into(), true, "b".into()),
+                ("c".into(), false, "d".into())
+            ])
         );
     }
 }

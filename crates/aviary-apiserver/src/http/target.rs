@@ -55,8 +55,11 @@ pub(crate) struct Path {
 
 impl Target {
     pub(crate) fn parse(path: &str) -> Self {
-        let parts: Vec<String> =
-            path.split('/').filter(|part| !part.is_empty()).map(|part| decode(part, false)).collect();
+        let parts: Vec<String> = path
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .map(|part| decode(part, false))
+            .collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         match parts.as_slice() {
             ["version"] => Self::Version,
@@ -76,11 +79,17 @@ impl Target {
     }
 
     fn resources(group: &str, version: &str) -> Self {
-        Self::Resources { group: group.to_owned(), version: version.to_owned() }
+        Self::Resources {
+            group: group.to_owned(),
+            version: version.to_owned(),
+        }
     }
 
     fn document(group: &str, version: &str) -> Self {
-        Self::Document { group: group.to_owned(), version: version.to_owned() }
+        Self::Document {
+            group: group.to_owned(),
+            version: version.to_owned(),
+        }
     }
 }
 
@@ -129,8 +138,14 @@ mod tests {
     #[test]
     fn parse_namespace_status_is_a_subresource_of_the_namespace() {
         let path = resource("/api/v1/namespaces/a/status");
-        assert_eq!((path.plural.as_str(), path.name.as_deref()), ("namespaces", Some("a")));
-        assert_eq!((path.namespace, path.subresource.as_str()), (None, "status"));
+        assert_eq!(
+            (path.plural.as_str(), path.name.as_deref()),
+            ("namespaces", Some("a"))
+        );
+        assert_eq!(
+            (path.namespace, path.subresource.as_str()),
+            (None, "status")
+        );
     }
 
     #[test]
@@ -154,6 +169,9 @@ mod tests {
     fn parse_other_paths_are_unknown() {
         assert_eq!(Target::parse("/metrics"), Target::Unknown);
         assert_eq!(Target::parse("/openapi/v2"), Target::Unknown);
-        assert_eq!(Target::parse("/apis/apps/v1"), Target::resources("apps", "v1"));
+        assert_eq!(
+            Target::parse("/apis/apps/v1"),
+            Target::resources("apps", "v1")
+        );
     }
 }

@@ -24,8 +24,14 @@ pub(crate) async fn answer(api: &Arc<Api>, call: &mut Call) -> Result<Reply, Sta
     let kind = Arc::clone(&call.kind);
     for _ in 0..TRIES {
         let Some(old) = api.read(&kind, call.namespace(), call.name()) else {
-            let creates = matches!(&*kind.kind, "Lease" | "Event" | "Endpoints" | "EndpointSlice");
-            if creates && call.path.subresource.is_empty() && text(&object, &["metadata", "uid"]).is_empty() {
+            let creates = matches!(
+                &*kind.kind,
+                "Lease" | "Event" | "Endpoints" | "EndpointSlice"
+            );
+            if creates
+                && call.path.subresource.is_empty()
+                && text(&object, &["metadata", "uid"]).is_empty()
+            {
                 let mut object = object;
                 if let Some(metadata) = object["metadata"].as_object_mut() {
                     metadata.shift_remove("resourceVersion");
@@ -82,7 +88,9 @@ fn finalized(old: &Value, new: &Value) -> Value {
 fn check_identity(kind: &Kind, namespace: &str, name: &str, new: &mut Value) -> Result<(), Status> {
     let given = text(new, &["metadata", "name"]);
     if given.is_empty() {
-        return Err(Status::bad_request("the name of the object must be set in metadata.name"));
+        return Err(Status::bad_request(
+            "the name of the object must be set in metadata.name",
+        ));
     }
     if given != name {
         return Err(Status::bad_request(format!(
@@ -103,7 +111,12 @@ fn check_identity(kind: &Kind, namespace: &str, name: &str, new: &mut Value) -> 
 }
 
 /// Uid and resourceVersion in the body are preconditions.
-fn check_preconditions(kind: &Kind, name: &str, old: &Object, new: &mut Value) -> Result<(), Status> {
+fn check_preconditions(
+    kind: &Kind,
+    name: &str,
+    old: &Object,
+    new: &mut Value,
+) -> Result<(), Status> {
     let uid = text(new, &["metadata", "uid"]);
     let stored = text(&old.value, &["metadata", "uid"]);
     if !uid.is_empty() && uid != stored {

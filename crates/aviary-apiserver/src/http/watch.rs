@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Time between bookmarks.
-const BOOKMARK: Duration = Duration::from_secs(60);
+const BOOKMARK: Duration = Duration::from_mins(1);
 /// Lines that may wait for a slow client; then the watch stops reading the history.
 const LINES: usize = 64;
 
@@ -79,7 +79,9 @@ pub(crate) fn answer(api: &Arc<Api>, call: &Call) -> Result<Reply, Status> {
     let (lines, receiver) = mpsc::channel(LINES);
     tokio::spawn(watch.run(begin, lines));
     let frames = ReceiverStream::new(receiver).map(|line| Ok::<_, io::Error>(Frame::data(line)));
-    Ok(Reply::Response(stream(StreamBody::new(frames).boxed_unsync())))
+    Ok(Reply::Response(stream(
+        StreamBody::new(frames).boxed_unsync(),
+    )))
 }
 
 fn check_options(call: &Call, initial_events: bool) -> Result<(), Status> {
@@ -106,20 +108,29 @@ fn begin(api: &Api, call: &Call, initial_events: bool) -> Result<Begin, Status> 
     if given > 0 && !initial_events {
         let watcher = api.store.watch(&resource, namespace, given);
         let watcher = watcher.map_err(|error| read::history(&error))?;
-        return Ok(Begin { snapshot: None, watcher });
+        return Ok(Begin {
+            snapshot: None,
+            watcher,
+        });
     }
     read::reached(api, given)?;
     let snapshot = api.store.snapshot();
     let watcher = api.store.watch(&resource, namespace, snapshot.revision);
     let watcher = watcher.map_err(|error| read::history(&error))?;
     let silent = call.query.get("sendInitialEvents") == "false";
-    Ok(Begin { snapshot: (!silent).then_some(snapshot), watcher })
+    Ok(Begin {
+        snapshot: (!silent).then_some(snapshot),
+        watcher,
+    })
 }
 
 impl Watch {
     /// Writes lines until the client goes, the time is over or the history is lost.
     async fn run(mut self, begin: Begin, lines: mpsc::Sender<Bytes>) {
-        let Begin { snapshot, mut watcher } = begin;
+        let Begin {
+            snapshot,
+            mut watcher,
+        } = begin;
         if let Some(snapshot) = snapshot
             && self.initial(&snapshot, &lines).await.is_none()
         {
@@ -181,7 +192,9 @@ impl Watch {
 
     fn selected(&self, object: &Object) -> bool {
         self.selection.is_empty()
-            || self.selection.matches(&self.call.kind, &converted(&self.call, &object.value))
+            || self
+                .selection
+                .matches(&self.call.kind, &converted(&self.call, &object.value))
     }
 
     /// The line of a change, as far as the selection sees it.
@@ -230,9 +243,12 @@ impl Watch {
     fn line_of_value(&mut self, change: &str, value: &Arc<Value>) -> Bytes {
         let shown = converted(&self.call, value);
         let object = match self.call.shape {
-            Shape::Table => self.table(Some(&shown), api::text(&shown, &["metadata", "resourceVersion"])),
+            Shape::Table => self.table(
+                Some(&shown),
+                api::text(&shown, &["metadata", "resourceVersion"]),
+            ),
             Shape::Metadata => metadata_only(&shown, "PartialObjectMetadata"),
-            Shape::Plain | Shape::Discovery => (*shown).clone(),
+            Shape::Plain | Shape::Discovery | Shape::Yaml => (*shown).clone(),
         };
         line(&json!({ "type": change, "object": object }))
     }
@@ -240,7 +256,14 @@ impl Watch {
     fn table(&mut self, object: Option<&Value>, revision: &str) -> Value {
         let metadata = json!({ "resourceVersion": revision });
         let columns = !std::mem::replace(&mut self.columns_sent, true);
-        table::table(&self.call.kind, object, metadata, Timestamp::now(), self.include, columns)
+        table::table(
+            &self.call.kind,
+            object,
+            metadata,
+            Timestamp::now(),
+            self.include,
+            columns,
+        )
     }
 
     fn bookmark(&mut self, revision: u64, initial_end: bool) -> Bytes {
@@ -256,7 +279,7 @@ impl Watch {
                 "apiVersion": "meta.k8s.io/v1",
                 "metadata": metadata,
             }),
-            Shape::Plain | Shape::Discovery => json!({
+            Shape::Plain | Shape::Discovery | Shape::Yaml => json!({
                 "kind": self.call.kind.kind,
                 "apiVersion": self.call.kind.api_version(),
                 "metadata": metadata,
@@ -283,7 +306,13 @@ fn one_event(event: &Value) -> Reply {
 fn stream(body: reply::Body) -> Response<reply::Body> {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, private"),
+    );
     response
 }

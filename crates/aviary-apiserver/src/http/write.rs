@@ -15,6 +15,16 @@ use crate::{
     store::{Error, Expect, Mutation, Object, Op, Snapshot},
 };
 
+/// Reasons that a hook's cause may carry.
+const REASONS: [&str; 6] = [
+    "FieldValueDuplicate",
+    "FieldValueForbidden",
+    "FieldValueInvalid",
+    "FieldValueNotFound",
+    "FieldValueNotSupported",
+    "FieldValueRequired",
+];
+
 /// Outcome of an attempt to write over a state that was read before.
 pub(crate) enum Attempt {
     /// Stored (or nothing to store).
@@ -49,7 +59,9 @@ pub(crate) async fn store(
     mut new: Value,
 ) -> Result<Attempt, Status> {
     let snapshot = api.store.snapshot();
-    let shown_old = base.old.map(|old| super::reply::converted(call, &old.value));
+    let shown_old = base
+        .old
+        .map(|old| super::reply::converted(call, &old.value));
     let old = shown_old.as_deref();
     admit(api, call, base, &snapshot, &mut new)?;
     match old {
@@ -61,8 +73,16 @@ pub(crate) async fn store(
     }
     let is_service = &*base.kind.kind == "Service" && base.kind.group.is_empty();
     let is_definition = api::resource(base.kind) == api::DEFINITIONS;
-    let _allocation = if is_service { Some(api.allocation.lock().await) } else { None };
-    let _definitions = if is_definition { Some(api.definitions.lock().await) } else { None };
+    let _allocation = if is_service {
+        Some(api.allocation.lock().await)
+    } else {
+        None
+    };
+    let _definitions = if is_definition {
+        Some(api.definitions.lock().await)
+    } else {
+        None
+    };
     if is_service {
         allocate::service(&api.config, &api.store.snapshot(), &mut new, old)
             .map_err(|cause| Status::invalid(base.kind, base.name, vec![cause]))?;
@@ -85,7 +105,11 @@ pub(crate) async fn store(
         && same(old, &new)
     {
         let (value, json) = (Arc::clone(&object.value), Some(object.json.clone()));
-        return Ok(Attempt::Done(Reply::Object { code: 200, value, json }));
+        return Ok(Attempt::Done(Reply::Object {
+            code: 200,
+            value,
+            json,
+        }));
     }
     let code = if base.old.is_none() { 201 } else { 200 };
     if call.query.dry_run()? {
@@ -107,15 +131,23 @@ fn same(old: &Value, new: &Value) -> bool {
 
 async fn commit(api: &Api, base: &Base<'_>, code: u16, new: Value) -> Result<Attempt, Status> {
     let key = api::key(base.kind, base.namespace, base.name);
-    let expect = base.old.map_or(Expect::Absent, |old| Expect::Revision(old.modified));
-    let op = if base.old.is_some() && is_finished(&new) { Op::Delete(Some(new)) } else { Op::Put(new) };
+    let expect = base
+        .old
+        .map_or(Expect::Absent, |old| Expect::Revision(old.modified));
+    let op = if base.old.is_some() && is_finished(&new) {
+        Op::Delete(Some(new))
+    } else {
+        Op::Put(new)
+    };
     let mut mutations = vec![Mutation { key, expect, op }];
     if base.old.is_none() && api::resource(base.kind) == "/namespaces" {
         mutations.extend(builtin::namespace_content(&api.ca_pem, base.name, now()));
     }
     match api.store.commit(mutations).await {
         Ok(stored) => {
-            let object = stored.first().ok_or_else(|| Status::internal("nothing was stored"))?;
+            let object = stored
+                .first()
+                .ok_or_else(|| Status::internal("nothing was stored"))?;
             let (value, json) = (Arc::clone(&object.value), Some(object.json.clone()));
             Ok(Attempt::Done(Reply::Object { code, value, json }))
         }
@@ -130,7 +162,9 @@ fn is_finished(value: &Value) -> bool {
     let none = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
     let grace = metadata["deletionGracePeriodSeconds"].as_i64().unwrap_or(0);
     let namespace = text(value, &["kind"]) == "Namespace" && text(value, &["apiVersion"]) == "v1";
-    metadata.get("deletionTimestamp").is_some_and(|time| !time.is_null())
+    metadata
+        .get("deletionTimestamp")
+        .is_some_and(|time| !time.is_null())
         && grace == 0
         && none(&metadata["finalizers"])
         && (!namespace || none(&value["spec"]["finalizers"]))
@@ -163,7 +197,11 @@ fn request<'a>(
     get: &'a crate::admission::Get<'a>,
 ) -> Result<AdmissionRequest<'a>, Status> {
     Ok(AdmissionRequest {
-        operation: if base.old.is_some() { Operation::Update } else { Operation::Create },
+        operation: if base.old.is_some() {
+            Operation::Update
+        } else {
+            Operation::Create
+        },
         group: &base.kind.group,
         version: &base.kind.version,
         kind: &base.kind.kind,
@@ -204,11 +242,20 @@ fn validate(
 
 /// An object that is being deleted takes no new finalizers.
 fn new_finalizers(new: &Value, old: &Value) -> Option<Cause> {
-    old["metadata"].get("deletionTimestamp").filter(|time| !time.is_null())?;
-    let list = |value: &Value| value["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+    old["metadata"]
+        .get("deletionTimestamp")
+        .filter(|time| !time.is_null())?;
+    let list = |value: &Value| {
+        value["metadata"]["finalizers"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
+    };
     let before = list(old);
-    let added: Vec<Value> =
-        list(new).into_iter().filter(|finalizer| !before.contains(finalizer)).collect();
+    let added: Vec<Value> = list(new)
+        .into_iter()
+        .filter(|finalizer| !before.contains(finalizer))
+        .collect();
     let detail = "no new finalizers can be added if the object is being deleted, found new \
                   finalizers []string";
     let names: Vec<String> = added.iter().map(ToString::to_string).collect();
@@ -222,9 +269,13 @@ pub(crate) fn denied(kind: &Kind, name: &str, denial: Denial) -> Status {
         .causes
         .into_iter()
         .map(|cause| {
-            let mut made = Cause::forbidden(cause.field, "");
-            made.message = cause.message;
-            made
+            let reason = REASONS.iter().find(|reason| **reason == cause.reason);
+            let reason = reason.copied().unwrap_or("FieldValueInvalid");
+            Cause {
+                reason,
+                message: cause.message,
+                field: cause.field,
+            }
         })
         .collect();
     Status::invalid(kind, name, causes)

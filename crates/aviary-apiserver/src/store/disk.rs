@@ -71,7 +71,11 @@ impl Disk {
             };
             let previous = seen.insert(key, Arc::clone(&object));
             let previous = previous.filter(|_| change != Change::Created);
-            shared.replay(Event { change, object, previous });
+            shared.replay(Event {
+                change,
+                object,
+                previous,
+            });
         }
         Ok(shared)
     }

@@ -72,7 +72,10 @@ impl Shared {
     pub(super) fn at(&self, revision: u64) -> Result<Snapshot, Error> {
         let current = self.latest.revision;
         if revision > current {
-            return Err(Error::Future { asked: revision, current });
+            return Err(Error::Future {
+                asked: revision,
+                current,
+            });
         }
         if revision == current {
             return Ok(self.latest());
@@ -180,11 +183,17 @@ impl Watcher {
         let mut guard = shared.write();
         let current = guard.latest.revision;
         if revision > current {
-            return Err(Error::Future { asked: revision, current });
+            return Err(Error::Future {
+                asked: revision,
+                current,
+            });
         }
         let topic = guard.topic(resource);
         if revision < topic.floor {
-            return Err(Error::Compacted { asked: revision, oldest: topic.floor });
+            return Err(Error::Compacted {
+                asked: revision,
+                oldest: topic.floor,
+            });
         }
         let latest = topic.latest.subscribe();
         drop(guard);
@@ -228,7 +237,10 @@ impl Watcher {
             return Ok(Vec::new());
         };
         if self.revision < topic.floor {
-            return Err(Error::Compacted { asked: self.revision, oldest: topic.floor });
+            return Err(Error::Compacted {
+                asked: self.revision,
+                oldest: topic.floor,
+            });
         }
         let start = topic
             .events

@@ -16,6 +16,8 @@ use super::{
 const BATCH: usize = 256;
 
 type Reply<T> = oneshot::Sender<Result<T, Error>>;
+/// One transaction and where its outcome goes.
+type Commit = (Vec<Mutation>, Reply<Vec<Arc<Object>>>);
 type Objects = OrdMap<Key, Arc<Object>>;
 
 #[derive(Debug)]
@@ -69,7 +71,7 @@ impl Writer {
         }
     }
 
-    fn commit(&self, commits: Vec<(Vec<Mutation>, Reply<Vec<Arc<Object>>>)>) {
+    fn commit(&self, commits: Vec<Commit>) {
         let latest = self.shared.read().latest();
         let mut batch = Batch {
             objects: latest.objects,
@@ -88,7 +90,11 @@ impl Writer {
                 .map_err(|error| error.to_string())
         };
         if stored.is_ok() && !batch.events.is_empty() {
-            let Batch { objects, revision, events } = batch;
+            let Batch {
+                objects,
+                revision,
+                events,
+            } = batch;
             self.shared.write().publish(objects, revision, events);
         }
         for (answer, reply) in answers {
@@ -153,7 +159,11 @@ impl Batch {
             self.objects.insert(key, Arc::clone(&object));
         }
         self.revision = revision;
-        self.events.push(Event { change, object: Arc::clone(&object), previous });
+        self.events.push(Event {
+            change,
+            object: Arc::clone(&object),
+            previous,
+        });
         Some(object)
     }
 }
