@@ -18,7 +18,6 @@ use clap::{Parser, ValueEnum};
 
 /// The Bookinfo sample application.
 #[derive(Debug, Parser)]
-#[command(version)]
 struct Args {
     /// Which of the services to be.
     service: Service,

@@ -9,10 +9,6 @@ use crate::server::{self, Call, Reply, healthy, not_found};
 /// The service; what is posted lives as long as the process.
 pub(crate) struct App {
     version: String,
-    #[expect(
-        clippy::disallowed_types,
-        reason = "no lock crate in a sample for one rarely used map"
-    )]
     ratings: Mutex<Map<String, Value>>,
 }
 
