@@ -89,6 +89,11 @@ impl Graph {
         self.kinds.insert(kind.clone());
     }
 
+    /// Says that objects of `kind` are no longer known.
+    pub fn unwatch(&mut self, kind: &Kind) {
+        self.kinds.remove(kind);
+    }
+
     /// The watched kind with this group and name.
     pub fn kind(&self, api_version: &str, kind: &str) -> Option<&Kind> {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
