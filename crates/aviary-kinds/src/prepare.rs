@@ -19,11 +19,13 @@ fn counts_generations(kind: &Kind) -> bool {
 
 pub(crate) fn create(kind: &Kind, object: &mut Value) {
     let Some(map) = object.as_object_mut() else { return };
-    if kind.has_status() {
+    // A node reports its status together with its registration.
+    if kind.has_status() && &*kind.kind != "Node" {
         map.shift_remove("status");
     }
     if counts_generations(kind) {
-        map["metadata"]["generation"] = json!(1);
+        let metadata = map.entry("metadata").or_insert_with(|| json!({}));
+        metadata["generation"] = json!(1);
     }
 }
 
