@@ -1,5 +1,8 @@
 //! Opening and serving.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     convert::Infallible,
     future::Future,

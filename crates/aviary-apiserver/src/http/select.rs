@@ -38,13 +38,8 @@ impl Selection {
         let known = kind.selectable_fields(&Value::Null);
         for (field, _, _) in &fields {
             if !known.iter().any(|(name, _)| **name == **field) {
-                return Err(Status::bad_request(format!(
-                    "Unable to find \"{}\" that match label selector \"{}\", field selector \
-                     \"{}\": field label not supported: {field}",
-                    group_version_resource(kind),
-                    query.get("labelSelector"),
-                    query.get("fieldSelector"),
-                )));
+                let message = format!("field label not supported: {field}");
+                return Err(Status::bad_request(message));
             }
         }
         if let Some(name) = name {
@@ -103,10 +98,6 @@ impl Test {
             Self::Less(than) => number().is_some_and(|number| number < *than),
         }
     }
-}
-
-fn group_version_resource(kind: &Kind) -> String {
-    format!("{}, Resource={}", kind.api_version(), kind.plural)
 }
 
 fn parse_fields(text: &str) -> Result<Vec<(String, bool, String)>, Status> {
