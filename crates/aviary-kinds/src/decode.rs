@@ -7,6 +7,7 @@ use crate::{
     schema::{Schema, Type},
 };
 
+mod format;
 mod parse;
 #[cfg(test)]
 mod tests;
@@ -82,23 +83,43 @@ pub(crate) fn decode(
     let mut object = body.clone();
     check_type_meta(kind, &mut object)?;
     let builtin = matches!(kind.rules, Rules::BuiltIn);
-    let mut walk = Walk { builtin, unknown: Vec::new(), error: None };
+    let mut walk = Walk {
+        builtin,
+        unknown: Vec::new(),
+        error: None,
+    };
     walk.value(&kind.schema, &mut object, &mut Path::default(), &kind.kind);
     let version = kind.version.to_string();
     if let Some(detail) = walk.error {
-        return Err(Invalid::Type { kind: kind.kind.to_string(), version, detail });
+        return Err(Invalid::Type {
+            kind: kind.kind.to_string(),
+            version,
+            detail,
+        });
     }
     let findings: Vec<String> = duplicates
         .iter()
         .map(|path| format!("duplicate field \"{path}\""))
-        .chain(walk.unknown.iter().map(|path| format!("unknown field \"{path}\"")))
+        .chain(
+            walk.unknown
+                .iter()
+                .map(|path| format!("unknown field \"{path}\"")),
+        )
         .collect();
     match mode {
-        FieldValidation::Strict if !findings.is_empty() => {
-            Err(Invalid::Strict { kind: kind.kind.to_string(), version, findings })
-        }
-        FieldValidation::Warn => Ok(Decoded { object, warnings: findings }),
-        _ => Ok(Decoded { object, warnings: Vec::new() }),
+        FieldValidation::Strict if !findings.is_empty() => Err(Invalid::Strict {
+            kind: kind.kind.to_string(),
+            version,
+            findings,
+        }),
+        FieldValidation::Warn => Ok(Decoded {
+            object,
+            warnings: findings,
+        }),
+        _ => Ok(Decoded {
+            object,
+            warnings: Vec::new(),
+        }),
     }
 }
 
@@ -112,7 +133,10 @@ fn check_type_meta(kind: &Kind, object: &mut Value) -> Result<(), Invalid> {
         )));
     };
     let wanted_version = kind.api_version();
-    let given_version = map.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let given_version = map
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let given_kind = map.get("kind").and_then(Value::as_str).unwrap_or_default();
     if !given_version.is_empty() && given_version != wanted_version {
         return Err(Invalid::Other(format!(
@@ -120,7 +144,11 @@ fn check_type_meta(kind: &Kind, object: &mut Value) -> Result<(), Invalid> {
         )));
     }
     if !given_kind.is_empty() && given_kind != &*kind.kind {
-        let given = if given_version.is_empty() { &*wanted_version } else { given_version };
+        let given = if given_version.is_empty() {
+            &*wanted_version
+        } else {
+            given_version
+        };
         return Err(Invalid::Other(format!(
             "{given_kind} in version \"{}\" cannot be handled as a {}: no kind \"{given_kind}\" is registered for version \"{given}\"",
             kind.version, kind.kind
@@ -186,17 +214,25 @@ impl Walk {
     /// Visits one value; `owner` is the struct that has it as a field.
     fn value(&mut self, schema: &Schema, value: &mut Value, path: &mut Path, owner: &str) {
         if let Err(wanted) = self.fits(schema, value) {
-            self.error.get_or_insert_with(|| type_error(value, owner, path, &wanted));
+            self.error
+                .get_or_insert_with(|| type_error(value, owner, path, &wanted));
             return;
         }
         match value {
+            Value::String(text) if self.builtin => {
+                if let Err(detail) = format::check(schema.format.as_deref(), text) {
+                    self.error.get_or_insert(detail);
+                }
+            }
             Value::Object(map) => {
                 self.fields(schema, map, path, schema.struct_name().unwrap_or(owner));
             }
             Value::Array(items) => {
                 let Some(inner) = &schema.items else { return };
                 for (index, item) in items.iter_mut().enumerate() {
-                    path.with(Part::Item(index), |path| self.value(inner, item, path, owner));
+                    path.with(Part::Item(index), |path| {
+                        self.value(inner, item, path, owner)
+                    });
                 }
             }
             _ => {}
@@ -265,7 +301,10 @@ fn type_error(value: &Value, owner: &str, path: &Path, wanted: &str) -> String {
         Value::Number(n) if wanted.starts_with("int") => format!("number {n}"),
         other => json_word(other).to_owned(),
     };
-    format!("json: cannot unmarshal {word} into Go struct field {owner}.{} of type {wanted}", path.plain)
+    format!(
+        "json: cannot unmarshal {word} into Go struct field {owner}.{} of type {wanted}",
+        path.plain
+    )
 }
 
 fn json_word(value: &Value) -> &'static str {
@@ -283,7 +322,10 @@ fn json_word(value: &Value) -> &'static str {
 fn go_type(schema: &Schema) -> String {
     if let Some(name) = &schema.name {
         let mut parts = name.rsplit('.');
-        let (kind, package) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let (kind, package) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
         return format!("{package}.{kind}");
     }
     match schema.kind {
@@ -292,7 +334,10 @@ fn go_type(schema: &Schema) -> String {
             None => "map[string]interface {}".to_owned(),
         },
         Type::Array => {
-            let inner = schema.items.as_ref().map_or_else(|| "interface {}".into(), |i| go_type(i));
+            let inner = schema
+                .items
+                .as_ref()
+                .map_or_else(|| "interface {}".into(), |i| go_type(i));
             format!("[]{inner}")
         }
         Type::String if schema.format.as_deref() == Some("byte") => "[]uint8".to_owned(),

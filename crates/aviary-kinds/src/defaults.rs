@@ -70,7 +70,9 @@ fn canonical_quantities(list: Option<&mut Value>) {
 }
 
 fn deployment(object: &mut Value) {
-    let Some(spec) = object.as_object_mut().and_then(|map| part(map, "spec")) else { return };
+    let Some(spec) = object.as_object_mut().and_then(|map| part(map, "spec")) else {
+        return;
+    };
     fill(spec, "replicas", || json!(1));
     fill(spec, "revisionHistoryLimit", || json!(10));
     fill(spec, "progressDeadlineSeconds", || json!(600));
@@ -87,7 +89,9 @@ fn deployment(object: &mut Value) {
 }
 
 fn replica_set(object: &mut Value) {
-    let Some(spec) = object.as_object_mut().and_then(|map| part(map, "spec")) else { return };
+    let Some(spec) = object.as_object_mut().and_then(|map| part(map, "spec")) else {
+        return;
+    };
     fill(spec, "replicas", || json!(1));
     template(spec);
 }
@@ -103,10 +107,16 @@ fn template(spec: &mut Map<String, Value>) {
 
 fn secret(object: &mut Value) {
     use base64::Engine as _;
-    let Some(map) = object.as_object_mut() else { return };
+    let Some(map) = object.as_object_mut() else {
+        return;
+    };
     fill(map, "type", || json!("Opaque"));
-    let Some(Value::Object(texts)) = map.shift_remove("stringData") else { return };
-    let Some(data) = part(map, "data") else { return };
+    let Some(Value::Object(texts)) = map.shift_remove("stringData") else {
+        return;
+    };
+    let Some(data) = part(map, "data") else {
+        return;
+    };
     for (key, text) in texts {
         let text = text.as_str().unwrap_or_default();
         let encoded = base64::engine::general_purpose::STANDARD.encode(text);
@@ -116,7 +126,9 @@ fn secret(object: &mut Value) {
 
 fn namespace(object: &mut Value) {
     let name = object["metadata"]["name"].clone();
-    let Some(map) = object.as_object_mut() else { return };
+    let Some(map) = object.as_object_mut() else {
+        return;
+    };
     if name.is_string()
         && let Some(labels) = part(map, "metadata").and_then(|metadata| part(metadata, "labels"))
     {

@@ -35,7 +35,9 @@ pub fn api_groups(registry: &Registry) -> Value {
 
 /// `GET /apis/<group>`: `APIGroup`; `None` when there is no such group.
 pub fn api_group(registry: &Registry, group: &str) -> Option<Value> {
-    let (name, versions) = groups(registry).into_iter().find(|(name, _)| &**name == group)?;
+    let (name, versions) = groups(registry)
+        .into_iter()
+        .find(|(name, _)| &**name == group)?;
     let mut value = group_value(&name, &versions);
     value["kind"] = json!("APIGroup");
     value["apiVersion"] = json!("v1");
@@ -70,10 +72,15 @@ pub fn aggregated(registry: &Registry, root: Root) -> Value {
         .into_iter()
         .filter(|(group, _)| group.is_empty() == (root == Root::Core))
         .map(|(group, versions)| {
-            let versions: Vec<Value> =
-                versions.iter().map(|version| version_value(registry, &group, version)).collect();
-            let metadata =
-                if group.is_empty() { json!({}) } else { json!({"name": &*group}) };
+            let versions: Vec<Value> = versions
+                .iter()
+                .map(|version| version_value(registry, &group, version))
+                .collect();
+            let metadata = if group.is_empty() {
+                json!({})
+            } else {
+                json!({"name": &*group})
+            };
             json!({"metadata": metadata, "versions": versions})
         })
         .collect();
@@ -98,13 +105,14 @@ fn groups(registry: &Registry) -> Vec<(Arc<str>, Vec<Arc<str>>)> {
 }
 
 fn kinds_of<'a>(registry: &'a Registry, group: &str, version: &str) -> Vec<&'a Arc<Kind>> {
-    registry.iter().filter(|kind| &*kind.group == group && &*kind.version == version).collect()
+    registry
+        .iter()
+        .filter(|kind| &*kind.group == group && &*kind.version == version)
+        .collect()
 }
 
 fn group_value(group: &str, versions: &[Arc<str>]) -> Value {
-    let version = |version: &Arc<str>| {
-        json!({"groupVersion": format!("{group}/{version}"), "version": &**version})
-    };
+    let version = |version: &Arc<str>| json!({"groupVersion": format!("{group}/{version}"), "version": &**version});
     json!({
         "name": group,
         "versions": versions.iter().map(version).collect::<Vec<_>>(),
@@ -121,7 +129,10 @@ fn resources(kind: &Kind) -> Vec<Value> {
         "verbs": kind.verbs,
         "storageVersionHash": storage_hash(kind),
     });
-    for (name, list) in [("shortNames", &kind.short_names), ("categories", &kind.categories)] {
+    for (name, list) in [
+        ("shortNames", &kind.short_names),
+        ("categories", &kind.categories),
+    ] {
         if !list.is_empty() {
             resource[name] = json!(list);
         }
@@ -155,8 +166,10 @@ fn storage_hash(kind: &Kind) -> String {
 }
 
 fn version_value(registry: &Registry, group: &str, version: &str) -> Value {
-    let resources: Vec<Value> =
-        kinds_of(registry, group, version).iter().map(|kind| aggregated_resource(kind)).collect();
+    let resources: Vec<Value> = kinds_of(registry, group, version)
+        .iter()
+        .map(|kind| aggregated_resource(kind))
+        .collect();
     json!({"version": version, "resources": resources, "freshness": "Current"})
 }
 
@@ -172,13 +185,20 @@ fn aggregated_resource(kind: &Kind) -> Value {
         "singularResource": &*kind.singular,
         "verbs": kind.verbs,
     });
-    for (name, list) in [("shortNames", &kind.short_names), ("categories", &kind.categories)] {
+    for (name, list) in [
+        ("shortNames", &kind.short_names),
+        ("categories", &kind.categories),
+    ] {
         if !list.is_empty() {
             resource[name] = json!(list);
         }
     }
     if !kind.subresources.is_empty() {
-        let all: Vec<Value> = kind.subresources.iter().map(aggregated_subresource).collect();
+        let all: Vec<Value> = kind
+            .subresources
+            .iter()
+            .map(aggregated_subresource)
+            .collect();
         resource["subresources"] = json!(all);
     }
     resource

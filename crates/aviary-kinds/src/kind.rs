@@ -89,6 +89,10 @@ pub enum Rules {
 }
 
 /// One resource in one version.
+#[expect(
+    clippy::struct_field_names,
+    reason = "these are the names that discovery uses"
+)]
 #[derive(Clone, Debug)]
 pub struct Kind {
     /// API group; empty for core.

@@ -22,7 +22,10 @@ pub fn index(registry: &Registry, hash: impl Fn(&str, &str) -> String) -> Value 
         let path = base_path(&group, &version);
         let hash = hash(&group, &version);
         let url = format!("/openapi/v3{path}?hash={hash}");
-        paths.insert(path.trim_start_matches('/').to_owned(), json!({"serverRelativeURL": url}));
+        paths.insert(
+            path.trim_start_matches('/').to_owned(),
+            json!({"serverRelativeURL": url}),
+        );
     }
     json!({"paths": paths})
 }
@@ -31,7 +34,10 @@ pub fn index(registry: &Registry, hash: impl Fn(&str, &str) -> String) -> Value 
 pub fn document(registry: &Registry, group: &str, version: &str) -> Option<Value> {
     let mut components = component::Components::default();
     let mut paths = Map::new();
-    for kind in registry.iter().filter(|k| &*k.group == group && &*k.version == version) {
+    for kind in registry
+        .iter()
+        .filter(|k| &*k.group == group && &*k.version == version)
+    {
         components.add_kind(kind);
         path::add(&mut paths, kind);
     }
@@ -47,7 +53,11 @@ pub fn document(registry: &Registry, group: &str, version: &str) -> Option<Value
 }
 
 fn base_path(group: &str, version: &str) -> String {
-    if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") }
+    if group.is_empty() {
+        format!("/api/{version}")
+    } else {
+        format!("/apis/{group}/{version}")
+    }
 }
 
 /// Name of a kind's component: the type's own, else the group's domain turned around.

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 
 use crate::kind::{Kind, Rules};
 
+#[cfg(test)]
+mod tests;
+
 /// Kinds whose metadata counts generations.
 fn counts_generations(kind: &Kind) -> bool {
     match &kind.rules {
@@ -18,7 +21,9 @@ fn counts_generations(kind: &Kind) -> bool {
 }
 
 pub(crate) fn create(kind: &Kind, object: &mut Value) {
-    let Some(map) = object.as_object_mut() else { return };
+    let Some(map) = object.as_object_mut() else {
+        return;
+    };
     // A node reports its status together with its registration.
     if kind.has_status() && &*kind.kind != "Node" {
         map.shift_remove("status");
@@ -44,7 +49,9 @@ pub(crate) fn update(kind: &Kind, new: &mut Value, old: &Value, subresource: Opt
         keep_all_but_status(new, old);
         return;
     }
-    let Some(map) = new.as_object_mut() else { return };
+    let Some(map) = new.as_object_mut() else {
+        return;
+    };
     let metadata = map.entry("metadata").or_insert_with(|| json!({}));
     if let Some(metadata) = metadata.as_object_mut() {
         for name in SERVER_METADATA {
@@ -89,10 +96,14 @@ fn keep_all_but_status(new: &mut Value, old: &Value) {
 
 /// Whether anything but metadata and status differs.
 fn specification_differs(new: &Value, old: &Value) -> bool {
-    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else { return true };
+    let (Some(new), Some(old)) = (new.as_object(), old.as_object()) else {
+        return true;
+    };
     let counted = |name: &String| !matches!(&**name, "metadata" | "status" | "apiVersion" | "kind");
     let names = new.keys().chain(old.keys());
-    names.filter(|name| counted(name)).any(|name| new.get(name) != old.get(name))
+    names
+        .filter(|name| counted(name))
+        .any(|name| new.get(name) != old.get(name))
 }
 
 pub(crate) fn selectable_fields(kind: &Kind, object: &Value) -> Vec<(Arc<str>, String)> {
@@ -103,10 +114,20 @@ pub(crate) fn selectable_fields(kind: &Kind, object: &Value) -> Vec<(Arc<str>, S
     match &kind.rules {
         Rules::BuiltIn => paths.extend(builtin_paths(kind).iter().map(|p| Arc::from(*p))),
         Rules::Custom { selectable, .. } => {
-            paths.extend(selectable.iter().map(|p| Arc::from(p.trim_start_matches('.'))));
+            paths.extend(
+                selectable
+                    .iter()
+                    .map(|p| Arc::from(p.trim_start_matches('.'))),
+            );
         }
     }
-    paths.into_iter().map(|path| { let text = text_at(object, &path); (path, text) }).collect()
+    paths
+        .into_iter()
+        .map(|path| {
+            let text = text_at(object, &path);
+            (path, text)
+        })
+        .collect()
 }
 
 fn builtin_paths(kind: &Kind) -> &'static [&'static str] {

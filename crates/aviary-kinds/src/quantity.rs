@@ -19,11 +19,25 @@ enum Format {
     Exponent,
 }
 
-const BINARY: [(&str, u32); 6] =
-    [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40), ("Pi", 50), ("Ei", 60)];
+const BINARY: [(&str, u32); 6] = [
+    ("Ki", 10),
+    ("Mi", 20),
+    ("Gi", 30),
+    ("Ti", 40),
+    ("Pi", 50),
+    ("Ei", 60),
+];
 /// Suffix and power of ten of a milli-unit.
-const DECIMAL: [(&str, u32); 8] =
-    [("m", 0), ("", 3), ("k", 6), ("M", 9), ("G", 12), ("T", 15), ("P", 18), ("E", 21)];
+const DECIMAL: [(&str, u32); 8] = [
+    ("m", 0),
+    ("", 3),
+    ("k", 6),
+    ("M", 9),
+    ("G", 12),
+    ("T", 15),
+    ("P", 18),
+    ("E", 21),
+];
 
 impl Quantity {
     /// Reads a quantity; `None` when the text is none.
@@ -46,7 +60,9 @@ impl Quantity {
         let fraction: String = fraction.chars().take(18).collect();
         let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
         let places = i32::try_from(fraction.len()).ok()?;
-        let mut milli = digits.checked_shl(twos).filter(|shifted| shifted >> twos == digits)?;
+        let mut milli = digits
+            .checked_shl(twos)
+            .filter(|shifted| shifted >> twos == digits)?;
         let power = tens - places;
         let ten = 10_i128.checked_pow(power.unsigned_abs())?;
         if power >= 0 {
@@ -54,7 +70,10 @@ impl Quantity {
         } else {
             milli = milli / ten + i128::from(milli % ten != 0);
         }
-        Some(Self { milli: if negative { -milli } else { milli }, format })
+        Some(Self {
+            milli: if negative { -milli } else { milli },
+            format,
+        })
     }
 
     /// Thousandths of the unit.
@@ -81,7 +100,11 @@ impl Quantity {
                     units /= 1000;
                     power += 3;
                 }
-                if power == 0 { units.to_string() } else { format!("{units}e{power}") }
+                if power == 0 {
+                    units.to_string()
+                } else {
+                    format!("{units}e{power}")
+                }
             }
             _ => self.decimal(),
         }

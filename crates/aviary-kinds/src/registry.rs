@@ -11,17 +11,19 @@ use crate::{crd, kind::Kind};
 
 mod builtin;
 
+/// Group, version and plural name.
+type Key = (Arc<str>, Arc<str>, Arc<str>);
+
 /// The kinds of a server, by group, version and plural name.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
-    kinds: BTreeMap<(Arc<str>, Arc<str>, Arc<str>), Arc<Kind>>,
+    kinds: BTreeMap<Key, Arc<Kind>>,
 }
 
 impl Registry {
     /// The built-in kinds.
     pub fn builtin() -> Self {
-        static KINDS: LazyLock<Registry> =
-            LazyLock::new(|| builtin::kinds().into_iter().collect());
+        static KINDS: LazyLock<Registry> = LazyLock::new(|| builtin::kinds().into_iter().collect());
         KINDS.clone()
     }
 
@@ -49,18 +51,21 @@ impl Registry {
     #[must_use]
     pub fn without(&self, group: &str, plural: &str) -> Self {
         let mut next = self.clone();
-        next.kinds.retain(|(g, _, p), _| &**g != group || &**p != plural);
+        next.kinds
+            .retain(|(g, _, p), _| &**g != group || &**p != plural);
         next
     }
 
     /// The kind at a path.
     pub fn get(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Kind>> {
-        self.kinds.get(&(group.into(), version.into(), plural.into()))
+        self.kinds
+            .get(&(group.into(), version.into(), plural.into()))
     }
 
     /// The kind of an object.
     pub fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Kind>> {
-        self.iter().find(|k| &*k.group == group && &*k.version == version && &*k.kind == kind)
+        self.iter()
+            .find(|k| &*k.group == group && &*k.version == version && &*k.kind == kind)
     }
 
     /// The kind of an object by its `apiVersion` and `kind`.
@@ -77,11 +82,15 @@ impl Registry {
     /// Group versions in discovery order: core first, then by group name; the newest stable
     /// version of a group first.
     pub fn group_versions(&self) -> Vec<(Arc<str>, Arc<str>)> {
-        let mut all: Vec<_> =
-            self.kinds.keys().map(|(g, v, _)| (g.clone(), v.clone())).collect();
+        let mut all: Vec<_> = self
+            .kinds
+            .keys()
+            .map(|(g, v, _)| (g.clone(), v.clone()))
+            .collect();
         all.dedup();
         all.sort_by(|a, b| {
-            a.0.cmp(&b.0).then_with(|| version_rank(&b.1).cmp(&version_rank(&a.1)))
+            a.0.cmp(&b.0)
+                .then_with(|| version_rank(&b.1).cmp(&version_rank(&a.1)))
         });
         all
     }
@@ -90,7 +99,11 @@ impl Registry {
 impl Extend<Kind> for Registry {
     fn extend<I: IntoIterator<Item = Kind>>(&mut self, kinds: I) {
         for kind in kinds {
-            let key = (kind.group.clone(), kind.version.clone(), kind.plural.clone());
+            let key = (
+                kind.group.clone(),
+                kind.version.clone(),
+                kind.plural.clone(),
+            );
             self.kinds.insert(key, Arc::new(kind));
         }
     }
@@ -110,7 +123,9 @@ impl FromIterator<Kind> for Registry {
 fn version_rank(version: &str) -> (u8, u32, u32) {
     let parse = || {
         let rest = version.strip_prefix('v')?;
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let (major, stage) = rest.split_at(digits);
         let major: u32 = major.parse().ok()?;
         if stage.is_empty() {

@@ -61,6 +61,10 @@ pub struct PatchStrategy {
 }
 
 /// One node of the field tree.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an independent OpenAPI extension"
+)]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schema {
     /// Full OpenAPI name of a named type, such as `io.k8s.api.apps.v1.DeploymentSpec`.
@@ -105,7 +109,9 @@ impl Schema {
 
     /// The last part of the type's name, as Go calls the struct: `DeploymentSpec`.
     pub fn struct_name(&self) -> Option<&str> {
-        self.name.as_deref().and_then(|name| name.rsplit('.').next())
+        self.name
+            .as_deref()
+            .and_then(|name| name.rsplit('.').next())
     }
 
     /// Whether fields outside `properties` are allowed here.
@@ -135,7 +141,9 @@ impl Schema {
             }
             Value::Array(items) => {
                 if let Some(schema) = &self.items {
-                    items.iter_mut().for_each(|item| schema.fill_defaults(item));
+                    for item in items {
+                        schema.fill_defaults(item);
+                    }
                 }
             }
             _ => {}

@@ -25,44 +25,75 @@ impl Cause {
         } else {
             format!("Required value: {detail}")
         };
-        Self { reason: "FieldValueRequired", message, field: field.into() }
+        Self {
+            reason: "FieldValueRequired",
+            message,
+            field: field.into(),
+        }
     }
 
     /// `Invalid value: <value>: detail`; strings are quoted, objects are shown as JSON.
     pub fn invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {
         let message = format!("Invalid value: {value}: {detail}");
-        Self { reason: "FieldValueInvalid", message, field: field.into() }
+        Self {
+            reason: "FieldValueInvalid",
+            message,
+            field: field.into(),
+        }
     }
 
     /// `Duplicate value: <value>`.
     pub fn duplicate(field: impl Into<String>, value: &Value) -> Self {
         let message = format!("Duplicate value: {value}");
-        Self { reason: "FieldValueDuplicate", message, field: field.into() }
+        Self {
+            reason: "FieldValueDuplicate",
+            message,
+            field: field.into(),
+        }
     }
 
     /// `Unsupported value: <value>: supported values: "a", "b"`.
     pub fn unsupported(field: impl Into<String>, value: &Value, supported: &[&str]) -> Self {
         let list: Vec<String> = supported.iter().map(|s| format!("\"{s}\"")).collect();
-        let message = format!("Unsupported value: {value}: supported values: {}", list.join(", "));
-        Self { reason: "FieldValueNotSupported", message, field: field.into() }
+        let message = format!(
+            "Unsupported value: {value}: supported values: {}",
+            list.join(", ")
+        );
+        Self {
+            reason: "FieldValueNotSupported",
+            message,
+            field: field.into(),
+        }
     }
 
     /// `Forbidden: detail`.
     pub fn forbidden(field: impl Into<String>, detail: &str) -> Self {
         let message = format!("Forbidden: {detail}");
-        Self { reason: "FieldValueForbidden", message, field: field.into() }
+        Self {
+            reason: "FieldValueForbidden",
+            message,
+            field: field.into(),
+        }
     }
 
     /// `Not found: <value>`.
     pub fn not_found(field: impl Into<String>, value: &Value) -> Self {
         let message = format!("Not found: {value}");
-        Self { reason: "FieldValueNotFound", message, field: field.into() }
+        Self {
+            reason: "FieldValueNotFound",
+            message,
+            field: field.into(),
+        }
     }
 
     /// `Too long: may not be more than <max> bytes`.
     pub fn too_long(field: impl Into<String>, max: usize) -> Self {
         let message = format!("Too long: may not be more than {max} bytes");
-        Self { reason: "FieldValueTooLong", message, field: field.into() }
+        Self {
+            reason: "FieldValueTooLong",
+            message,
+            field: field.into(),
+        }
     }
 }
 
@@ -104,7 +135,12 @@ pub struct Status {
 
 impl Status {
     fn new(code: u16, reason: &'static str, message: String) -> Self {
-        Self { code, reason, message, details: None }
+        Self {
+            code,
+            reason,
+            message,
+            details: None,
+        }
     }
 
     fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
@@ -233,7 +269,10 @@ impl Status {
 
     /// 405: the resource does not do this.
     pub fn method_not_supported(kind: &Kind, verb: &str) -> Self {
-        let message = format!("{verb} is not supported on resources of kind \"{}\"", kind.group_resource());
+        let message = format!(
+            "{verb} is not supported on resources of kind \"{}\"",
+            kind.group_resource()
+        );
         Self::new(405, "MethodNotAllowed", message).about(&kind.group, &kind.plural, "")
     }
 
@@ -264,7 +303,9 @@ impl Status {
         Self::new(
             415,
             "UnsupportedMediaType",
-            format!("the body of the request was in an unknown format - accepted media types include: {list}"),
+            format!(
+                "the body of the request was in an unknown format - accepted media types include: {list}"
+            ),
         )
     }
 
@@ -302,11 +343,20 @@ impl Status {
 
     /// 500 with any detail.
     pub fn internal(detail: impl std::fmt::Display) -> Self {
-        let mut status =
-            Self::new(500, "InternalError", format!("Internal error occurred: {detail}"));
-        let cause =
-            Cause { reason: "", message: detail.to_string(), field: String::new() };
-        status.details = Some(Box::new(Details { causes: vec![cause], ..Details::default() }));
+        let mut status = Self::new(
+            500,
+            "InternalError",
+            format!("Internal error occurred: {detail}"),
+        );
+        let cause = Cause {
+            reason: "",
+            message: detail.to_string(),
+            field: String::new(),
+        };
+        status.details = Some(Box::new(Details {
+            causes: vec![cause],
+            ..Details::default()
+        }));
         status
     }
 
@@ -361,7 +411,10 @@ impl Status {
         map.insert("kind".into(), json!("Status"));
         map.insert("apiVersion".into(), json!("v1"));
         map.insert("metadata".into(), json!({}));
-        map.insert("status".into(), json!(if success { "Success" } else { "Failure" }));
+        map.insert(
+            "status".into(),
+            json!(if success { "Success" } else { "Failure" }),
+        );
         if !self.message.is_empty() {
             map.insert("message".into(), json!(self.message));
         }
@@ -389,9 +442,12 @@ impl std::error::Error for Status {}
 impl Details {
     fn to_value(&self) -> Value {
         let mut map = Map::new();
-        for (key, text) in
-            [("name", &self.name), ("group", &self.group), ("kind", &self.kind), ("uid", &self.uid)]
-        {
+        for (key, text) in [
+            ("name", &self.name),
+            ("group", &self.group),
+            ("kind", &self.kind),
+            ("uid", &self.uid),
+        ] {
             if !text.is_empty() {
                 map.insert(key.into(), json!(text));
             }
@@ -410,9 +466,11 @@ impl Details {
 impl Cause {
     fn to_value(&self) -> Value {
         let mut map = Map::new();
-        for (key, text) in
-            [("reason", self.reason), ("message", &self.message), ("field", &self.field)]
-        {
+        for (key, text) in [
+            ("reason", self.reason),
+            ("message", &self.message),
+            ("field", &self.field),
+        ] {
             if !text.is_empty() {
                 map.insert(key.into(), json!(text));
             }
@@ -422,5 +480,9 @@ impl Cause {
 }
 
 fn group_resource(group: &str, plural: &str) -> String {
-    if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") }
+    if group.is_empty() {
+        plural.to_owned()
+    } else {
+        format!("{plural}.{group}")
+    }
 }

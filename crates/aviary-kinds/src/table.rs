@@ -70,9 +70,15 @@ pub fn table<'a>(
     include: IncludeObject,
     with_columns: bool,
 ) -> Value {
-    let rows: Vec<Value> =
-        objects.into_iter().map(|object| row(kind, object, now, include)).collect();
-    let columns = if with_columns { columns(kind) } else { Value::Null };
+    let rows: Vec<Value> = objects
+        .into_iter()
+        .map(|object| row(kind, object, now, include))
+        .collect();
+    let columns = if with_columns {
+        columns(kind)
+    } else {
+        Value::Null
+    };
     let mut table = json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1"});
     table["metadata"] = list_metadata;
     table["columnDefinitions"] = columns;

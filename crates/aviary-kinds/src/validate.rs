@@ -83,7 +83,9 @@ impl Report {
         match value.and_then(Value::as_str) {
             None | Some("") => self.required(field),
             Some(word) if supported.contains(&word) => {}
-            Some(word) => self.0.push(Cause::unsupported(field, &json!(word), supported)),
+            Some(word) => self
+                .0
+                .push(Cause::unsupported(field, &json!(word), supported)),
         }
     }
 
@@ -104,7 +106,10 @@ impl Report {
 
     /// A port number.
     fn port(&mut self, field: String, value: &Value) {
-        if !value.as_i64().is_some_and(|number| (1..=65_535).contains(&number)) {
+        if !value
+            .as_i64()
+            .is_some_and(|number| (1..=65_535).contains(&number))
+        {
             self.invalid(field, value, "must be between 1 and 65535, inclusive");
         }
     }
@@ -141,10 +146,15 @@ fn text<'a>(map: &'a Value, name: &str) -> &'a str {
 
 /// The items of a list field.
 fn list<'a>(map: &'a Value, name: &str) -> &'a [Value] {
-    map.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    map.get(name)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// The entries of a map field.
 fn entries<'a>(map: &'a Value, name: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
-    map.get(name).and_then(Value::as_object).into_iter().flat_map(Map::iter)
+    map.get(name)
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(Map::iter)
 }

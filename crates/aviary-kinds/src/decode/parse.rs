@@ -14,7 +14,10 @@ pub fn parse_json(bytes: &[u8]) -> Result<(Value, Vec<String>), serde_json::Erro
     let mut duplicates = Vec::new();
     let mut path = String::new();
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let seed = Seed { path: &mut path, duplicates: &mut duplicates };
+    let seed = Seed {
+        path: &mut path,
+        duplicates: &mut duplicates,
+    };
     let value = seed.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok((value, duplicates))
@@ -80,8 +83,13 @@ impl<'de> Visitor<'de> for Seed<'_> {
         let length = self.path.len();
         let mut items = Vec::new();
         loop {
-            self.path.push_str(&format!("[{}]", items.len()));
-            let seed = Seed { path: &mut *self.path, duplicates: &mut *self.duplicates };
+            self.path.push('[');
+            self.path.push_str(&items.len().to_string());
+            self.path.push(']');
+            let seed = Seed {
+                path: &mut *self.path,
+                duplicates: &mut *self.duplicates,
+            };
             let item = seq.next_element_seed(seed)?;
             self.path.truncate(length);
             match item {
@@ -102,7 +110,10 @@ impl<'de> Visitor<'de> for Seed<'_> {
             if map.contains_key(&key) {
                 self.duplicates.push(self.path.clone());
             }
-            let seed = Seed { path: &mut *self.path, duplicates: &mut *self.duplicates };
+            let seed = Seed {
+                path: &mut *self.path,
+                duplicates: &mut *self.duplicates,
+            };
             let value = access.next_value_seed(seed)?;
             self.path.truncate(length);
             map.insert(key, value);

@@ -5,11 +5,17 @@ use serde_json::{Map, Value, json};
 use super::{canonical_quantities, fill, items, part};
 
 pub(super) fn pod(object: &mut Value) {
-    let Some(map) = object.as_object_mut() else { return };
-    let Some(pod_spec) = part(map, "spec") else { return };
+    let Some(map) = object.as_object_mut() else {
+        return;
+    };
+    let Some(pod_spec) = part(map, "spec") else {
+        return;
+    };
     fill(pod_spec, "enableServiceLinks", || json!(true));
     fill(pod_spec, "priority", || json!(0));
-    fill(pod_spec, "preemptionPolicy", || json!("PreemptLowerPriority"));
+    fill(pod_spec, "preemptionPolicy", || {
+        json!("PreemptLowerPriority")
+    });
     for list in ["containers", "initContainers"] {
         for container in items(pod_spec, list) {
             requests_from_limits(container);
@@ -32,14 +38,21 @@ pub(super) fn pod(object: &mut Value) {
 
 /// A limit without a request is also the request.
 fn requests_from_limits(container: &mut Map<String, Value>) {
-    let Some(resources) = container.get_mut("resources").and_then(Value::as_object_mut) else {
+    let Some(resources) = container
+        .get_mut("resources")
+        .and_then(Value::as_object_mut)
+    else {
         return;
     };
-    let Some(Value::Object(limits)) = resources.get("limits").cloned() else { return };
+    let Some(Value::Object(limits)) = resources.get("limits").cloned() else {
+        return;
+    };
     if limits.is_empty() {
         return;
     }
-    let Some(requests) = part(resources, "requests") else { return };
+    let Some(requests) = part(resources, "requests") else {
+        return;
+    };
     for (name, value) in limits {
         requests.entry(name).or_insert(value);
     }
@@ -74,10 +87,19 @@ fn mirror(spec: &mut Map<String, Value>, name: &str, twin: &str) {
 }
 
 fn container(container: &mut Map<String, Value>, on_host: bool) {
-    let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
-    let policy = if tag(image) == "latest" { "Always" } else { "IfNotPresent" };
+    let image = container
+        .get("image")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let policy = if tag(image) == "latest" {
+        "Always"
+    } else {
+        "IfNotPresent"
+    };
     fill(container, "imagePullPolicy", || json!(policy));
-    fill(container, "terminationMessagePath", || json!("/dev/termination-log"));
+    fill(container, "terminationMessagePath", || {
+        json!("/dev/termination-log")
+    });
     fill(container, "terminationMessagePolicy", || json!("File"));
     if let Some(resources) = part(container, "resources") {
         canonical_quantities(resources.get_mut("limits"));
@@ -90,7 +112,9 @@ fn container(container: &mut Map<String, Value>, on_host: bool) {
         }
     }
     for variable in items(container, "env") {
-        let field = variable.get_mut("valueFrom").and_then(|from| from.get_mut("fieldRef"));
+        let field = variable
+            .get_mut("valueFrom")
+            .and_then(|from| from.get_mut("fieldRef"));
         if let Some(field) = field.and_then(Value::as_object_mut) {
             fill(field, "apiVersion", || json!("v1"));
         }
@@ -101,7 +125,9 @@ fn container(container: &mut Map<String, Value>, on_host: bool) {
         }
     }
     for hook in ["postStart", "preStop"] {
-        let handler = container.get_mut("lifecycle").and_then(|lifecycle| lifecycle.get_mut(hook));
+        let handler = container
+            .get_mut("lifecycle")
+            .and_then(|lifecycle| lifecycle.get_mut(hook));
         if let Some(handler) = handler.and_then(Value::as_object_mut) {
             http_get(handler);
         }
@@ -118,9 +144,12 @@ fn tag(image: &str) -> &str {
 }
 
 fn probe(probe: &mut Map<String, Value>) {
-    for (name, value) in
-        [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
-    {
+    for (name, value) in [
+        ("timeoutSeconds", 1),
+        ("periodSeconds", 10),
+        ("successThreshold", 1),
+        ("failureThreshold", 3),
+    ] {
         if probe.get(name).is_none_or(|found| *found == 0) {
             probe.insert(name.to_owned(), json!(value));
         }
@@ -157,7 +186,10 @@ fn volume(volume: &mut Map<String, Value>) {
         return;
     };
     for source in items(projected, "sources") {
-        if let Some(token) = source.get_mut("serviceAccountToken").and_then(Value::as_object_mut) {
+        if let Some(token) = source
+            .get_mut("serviceAccountToken")
+            .and_then(Value::as_object_mut)
+        {
             fill(token, "expirationSeconds", || json!(3600));
         }
         if let Some(downward) = source.get_mut("downwardAPI").and_then(Value::as_object_mut) {

@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 use super::{fill, items, part};
 
 pub(super) fn service(object: &mut Value) {
-    let Some(map) = object.as_object_mut() else { return };
+    let Some(map) = object.as_object_mut() else {
+        return;
+    };
     if let Some(spec) = part(map, "spec") {
         service_spec(spec);
     }
@@ -17,7 +19,8 @@ pub(super) fn service(object: &mut Value) {
 fn service_spec(spec: &mut Map<String, Value>) {
     fill(spec, "sessionAffinity", || json!("None"));
     if spec["sessionAffinity"] == "ClientIP" {
-        let config = part(spec, "sessionAffinityConfig").and_then(|config| part(config, "clientIP"));
+        let config =
+            part(spec, "sessionAffinityConfig").and_then(|config| part(config, "clientIP"));
         if let Some(client) = config {
             fill(client, "timeoutSeconds", || json!(10_800));
         }
@@ -28,7 +31,8 @@ fn service_spec(spec: &mut Map<String, Value>) {
     for port in items(spec, "ports") {
         fill(port, "protocol", || json!("TCP"));
         let absent = |port: &Map<String, Value>| {
-            port.get("targetPort").is_none_or(|target| *target == 0 || *target == "")
+            port.get("targetPort")
+                .is_none_or(|target| *target == 0 || *target == "")
         };
         if absent(port)
             && let Some(number) = port.get("port").cloned()
@@ -56,7 +60,11 @@ fn service_spec(spec: &mut Map<String, Value>) {
     fill(spec, "internalTrafficPolicy", || json!("Cluster"));
     fill(spec, "ipFamilyPolicy", || json!("SingleStack"));
     fill(spec, "ipFamilies", || json!(["IPv4"]));
-    let first = spec.get("clusterIP").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let first = spec
+        .get("clusterIP")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     if !first.is_empty() {
         fill(spec, "clusterIPs", || json!([first]));
     }
@@ -67,7 +75,9 @@ fn list_is_empty(list: Option<&Value>) -> bool {
 }
 
 pub(super) fn endpoint_slice(object: &mut Value) {
-    let Some(map) = object.as_object_mut() else { return };
+    let Some(map) = object.as_object_mut() else {
+        return;
+    };
     fill(map, "endpoints", || json!([]));
     for port in items(map, "ports") {
         fill(port, "name", || json!(""));
@@ -76,7 +86,9 @@ pub(super) fn endpoint_slice(object: &mut Value) {
 }
 
 pub(super) fn endpoints(object: &mut Value) {
-    let Some(map) = object.as_object_mut() else { return };
+    let Some(map) = object.as_object_mut() else {
+        return;
+    };
     for subset in items(map, "subsets") {
         for port in items(subset, "ports") {
             fill(port, "protocol", || json!("TCP"));

@@ -68,7 +68,9 @@ fn deployment_defaults_are_the_recorded_ones() {
 #[test]
 fn deployment_strategy_recreate_has_no_rolling_update() {
     let registry = Registry::builtin();
-    let kind = registry.get("apps", "v1", "deployments").expect("deployments");
+    let kind = registry
+        .get("apps", "v1", "deployments")
+        .expect("deployments");
     let mut object = json!({"spec": {"strategy": {"type": "Recreate"}}});
     kind.default(&mut object);
     assert_eq!(object["spec"]["strategy"], json!({"type": "Recreate"}));
@@ -138,8 +140,12 @@ fn pod_defaults_cover_pull_policy_probes_volumes_and_quantities() {
     }});
     kind.default(&mut object);
     let spec = &object["spec"];
-    let policies: Vec<_> =
-        spec["containers"].as_array().expect("containers").iter().map(|c| &c["imagePullPolicy"]).collect();
+    let policies: Vec<_> = spec["containers"]
+        .as_array()
+        .expect("containers")
+        .iter()
+        .map(|c| &c["imagePullPolicy"])
+        .collect();
     assert_eq!(policies, ["Always", "IfNotPresent", "IfNotPresent"]);
     assert_eq!(
         spec["containers"][0]["resources"],
@@ -150,7 +156,10 @@ fn pod_defaults_cover_pull_policy_probes_volumes_and_quantities() {
         json!({"httpGet": {"port": 80, "path": "/", "scheme": "HTTP"}, "timeoutSeconds": 1,
                "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3})
     );
-    assert_eq!(spec["containers"][1]["env"][0]["valueFrom"]["fieldRef"]["apiVersion"], "v1");
+    assert_eq!(
+        spec["containers"][1]["env"][0]["valueFrom"]["fieldRef"]["apiVersion"],
+        "v1"
+    );
     assert_eq!(
         spec["volumes"],
         json!([{"name": "v", "emptyDir": {}}, {"name": "w", "configMap": {"name": "m", "defaultMode": 420}}])

@@ -45,7 +45,10 @@ fn groups_are_listed_without_core() {
             "events.k8s.io"
         ]
     );
-    assert_eq!(list["groups"][1]["preferredVersion"]["groupVersion"], "apps/v1");
+    assert_eq!(
+        list["groups"][1]["preferredVersion"]["groupVersion"],
+        "apps/v1"
+    );
     assert_eq!(api_group(&Registry::builtin(), "nope"), None);
 }
 

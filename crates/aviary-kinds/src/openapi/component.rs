@@ -101,7 +101,10 @@ impl Components {
         }
         for (name, is_set) in [
             ("nullable", schema.nullable),
-            ("x-kubernetes-preserve-unknown-fields", schema.preserve_unknown),
+            (
+                "x-kubernetes-preserve-unknown-fields",
+                schema.preserve_unknown,
+            ),
             ("x-kubernetes-embedded-resource", schema.embedded),
         ] {
             if is_set {
@@ -125,7 +128,11 @@ fn add_type(map: &mut Map<String, Value>, schema: &Schema) {
         Type::Number => Some("number"),
         Type::Boolean => Some("boolean"),
         Type::IntOrString => {
-            let other = if schema.format.as_deref() == Some("quantity") { "number" } else { "integer" };
+            let other = if schema.format.as_deref() == Some("quantity") {
+                "number"
+            } else {
+                "integer"
+            };
             map.insert("oneOf".into(), json!([{"type": other}, {"type": "string"}]));
             map.insert("format".into(), json!("int-or-string"));
             return;

@@ -5,8 +5,11 @@ use serde_json::{Map, Value, json};
 use super::{base_path, component_name};
 use crate::kind::Kind;
 
-const WRITE_PARAMETERS: [(&str, &str); 3] =
-    [("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")];
+const WRITE_PARAMETERS: [(&str, &str); 3] = [
+    ("dryRun", "string"),
+    ("fieldManager", "string"),
+    ("fieldValidation", "string"),
+];
 
 const LIST_PARAMETERS: [(&str, &str); 10] = [
     ("allowWatchBookmarks", "boolean"),
@@ -48,8 +51,7 @@ pub(super) fn add(paths: &mut Map<String, Value>, kind: &Kind) {
         "post": operation(kind, "post", own, &WRITE_PARAMETERS, Some(JSON)),
     });
     if kind.verbs.iter().any(|verb| &**verb == "deletecollection") {
-        operations["delete"] =
-            operation(kind, "deletecollection", own, &DELETE_PARAMETERS, None);
+        operations["delete"] = operation(kind, "deletecollection", own, &DELETE_PARAMETERS, None);
     }
     paths.insert(list.clone(), with_parameters(operations, &list));
 
@@ -86,7 +88,10 @@ pub(super) fn add(paths: &mut Map<String, Value>, kind: &Kind) {
 }
 
 fn patch(kind: &Kind, about: [&str; 3]) -> Value {
-    let mut types = vec!["application/json-patch+json", "application/merge-patch+json"];
+    let mut types = vec![
+        "application/json-patch+json",
+        "application/merge-patch+json",
+    ];
     if kind.strategic_patch {
         types.push("application/strategic-merge-patch+json");
     }
@@ -105,7 +110,10 @@ fn operation(
     parameters: &[(&str, &str)],
     body: Option<&[&str]>,
 ) -> Value {
-    let parameters: Vec<Value> = parameters.iter().map(|(name, kind)| query(name, kind)).collect();
+    let parameters: Vec<Value> = parameters
+        .iter()
+        .map(|(name, kind)| query(name, kind))
+        .collect();
     let object = json!({"$ref": format!("#/components/schemas/{}", component_name(kind))});
     let mut value = json!({
         "parameters": parameters,
@@ -117,9 +125,15 @@ fn operation(
         value["responses"]["200"]["content"] = json!({"application/json": {"schema": object}});
     }
     if let Some(types) = body {
-        let schema = if action == "patch" { json!({"type": "object"}) } else { object };
-        let content: Map<String, Value> =
-            types.iter().map(|media| ((*media).to_owned(), json!({"schema": schema}))).collect();
+        let schema = if action == "patch" {
+            json!({"type": "object"})
+        } else {
+            object
+        };
+        let content: Map<String, Value> = types
+            .iter()
+            .map(|media| ((*media).to_owned(), json!({"schema": schema})))
+            .collect();
         value["requestBody"] = json!({"content": content, "required": true});
     }
     value
@@ -131,7 +145,9 @@ fn query(name: &str, kind: &str) -> Value {
 
 /// Adds the parameters that the path itself names.
 fn with_parameters(mut operations: Value, path: &str) -> Value {
-    let named = ["name", "namespace"].into_iter().filter(|name| path.contains(&format!("{{{name}}}")));
+    let named = ["name", "namespace"]
+        .into_iter()
+        .filter(|name| path.contains(&format!("{{{name}}}")));
     let parameters: Vec<Value> = named
         .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
         .collect();

@@ -26,9 +26,15 @@ fn components_carry_what_patches_need() {
     let containers = &schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"];
     assert_eq!(containers["x-kubernetes-patch-strategy"], "merge");
     assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
-    assert_eq!(containers["items"], json!({"$ref": "#/components/schemas/io.k8s.api.core.v1.Container"}));
+    assert_eq!(
+        containers["items"],
+        json!({"$ref": "#/components/schemas/io.k8s.api.core.v1.Container"})
+    );
     let spec = &schemas["io.k8s.api.apps.v1.DeploymentSpec"]["properties"];
-    assert_eq!(spec["strategy"]["x-kubernetes-patch-strategy"], "retainKeys");
+    assert_eq!(
+        spec["strategy"]["x-kubernetes-patch-strategy"],
+        "retainKeys"
+    );
     assert_eq!(
         spec["template"]["allOf"][0]["$ref"],
         "#/components/schemas/io.k8s.api.core.v1.PodTemplateSpec"
@@ -43,7 +49,9 @@ fn components_carry_what_patches_need() {
 fn every_reference_has_its_component() {
     for (group, version) in Registry::builtin().group_versions() {
         let document = document(&Registry::builtin(), &group, &version).expect("served");
-        let schemas = document["components"]["schemas"].as_object().expect("components");
+        let schemas = document["components"]["schemas"]
+            .as_object()
+            .expect("components");
         let text = document.to_string();
         for part in text.split("\"$ref\":\"#/components/schemas/").skip(1) {
             let name = part.split('"').next().unwrap_or_default();
@@ -63,7 +71,10 @@ fn patch_operation_lists_parameters_and_types() {
         .iter()
         .filter_map(|parameter| parameter["name"].as_str())
         .collect();
-    assert_eq!(names, ["dryRun", "fieldManager", "fieldValidation", "force"]);
+    assert_eq!(
+        names,
+        ["dryRun", "fieldManager", "fieldValidation", "force"]
+    );
     assert!(patch["requestBody"]["content"]["application/strategic-merge-patch+json"].is_object());
     assert_eq!(
         patch["x-kubernetes-group-version-kind"],

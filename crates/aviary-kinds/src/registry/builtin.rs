@@ -12,8 +12,16 @@ use crate::{
     schema::{Schema, builtin::Builder},
 };
 
-const ALL_VERBS: [&str; 8] =
-    ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const ALL_VERBS: [&str; 8] = [
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+];
 
 /// One line of the table.
 struct Row {
@@ -31,7 +39,14 @@ const fn row(
     plural: &'static str,
     short: &'static [&'static str],
 ) -> Row {
-    Row { group, kind, plural, short, scope: Scope::Namespaced, subresources: &[] }
+    Row {
+        group,
+        kind,
+        plural,
+        short,
+        scope: Scope::Namespaced,
+        subresources: &[],
+    }
 }
 
 impl Row {
@@ -46,8 +61,10 @@ impl Row {
     }
 
     fn build(self, schema: Arc<Schema>) -> Kind {
-        let subresources =
-            self.subresources.iter().map(|name| subresource(name, self.group, self.kind));
+        let subresources = self
+            .subresources
+            .iter()
+            .map(|name| subresource(name, self.group, self.kind));
         let scalable = self.subresources.contains(&"scale");
         Kind {
             group: self.group.into(),
@@ -66,7 +83,11 @@ impl Row {
             deprecation: (self.kind == "Endpoints").then(|| {
                 "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice".into()
             }),
-            stored_group: if self.kind == "Event" { "".into() } else { self.group.into() },
+            stored_group: if self.kind == "Event" {
+                "".into()
+            } else {
+                self.group.into()
+            },
             strategic_patch: true,
             delete_returns_object: matches!(
                 self.kind,
@@ -88,7 +109,11 @@ fn categories(kind: &str) -> Vec<Arc<str>> {
 /// Namespaces have no `deletecollection`.
 fn verbs(kind: &str) -> Vec<Arc<str>> {
     let served = |verb: &&str| kind != "Namespace" || *verb != "deletecollection";
-    ALL_VERBS.into_iter().filter(served).map(Arc::from).collect()
+    ALL_VERBS
+        .into_iter()
+        .filter(served)
+        .map(Arc::from)
+        .collect()
 }
 
 fn scale_paths() -> ScalePaths {
@@ -141,9 +166,12 @@ pub(super) fn kinds() -> Vec<Kind> {
         row("", "Service", "services", &["svc"])
             .with(&["status"])
             .build(types.schema::<core::v1::Service>()),
-        row("apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions", &[
-            "crd", "crds",
-        ])
+        row(
+            "apiextensions.k8s.io",
+            "CustomResourceDefinition",
+            "customresourcedefinitions",
+            &["crd", "crds"],
+        )
         .cluster()
         .with(&["status"])
         .build(types.schema::<apiextensions::v1::CustomResourceDefinition>()),

@@ -46,22 +46,58 @@ const MARKS: &[(&str, &str, Mark)] = &[
     ),
     ("PodSpec", "nodeSelector", AtomicMap),
     ("Container", "env", Keyed("name", &["name"])),
-    ("Container", "ports", Keyed("containerPort", &["containerPort", "protocol"])),
-    ("Container", "volumeMounts", Keyed("mountPath", &["mountPath"])),
-    ("Container", "volumeDevices", Keyed("devicePath", &["devicePath"])),
+    (
+        "Container",
+        "ports",
+        Keyed("containerPort", &["containerPort", "protocol"]),
+    ),
+    (
+        "Container",
+        "volumeMounts",
+        Keyed("mountPath", &["mountPath"]),
+    ),
+    (
+        "Container",
+        "volumeDevices",
+        Keyed("devicePath", &["devicePath"]),
+    ),
     ("EphemeralContainer", "env", Keyed("name", &["name"])),
-    ("EphemeralContainer", "ports", Keyed("containerPort", &["containerPort", "protocol"])),
-    ("EphemeralContainer", "volumeMounts", Keyed("mountPath", &["mountPath"])),
-    ("EphemeralContainer", "volumeDevices", Keyed("devicePath", &["devicePath"])),
-    ("ContainerStatus", "volumeMounts", Keyed("mountPath", &["mountPath"])),
-    ("ContainerStatus", "allocatedResourcesStatus", Keyed("name", &["name"])),
+    (
+        "EphemeralContainer",
+        "ports",
+        Keyed("containerPort", &["containerPort", "protocol"]),
+    ),
+    (
+        "EphemeralContainer",
+        "volumeMounts",
+        Keyed("mountPath", &["mountPath"]),
+    ),
+    (
+        "EphemeralContainer",
+        "volumeDevices",
+        Keyed("devicePath", &["devicePath"]),
+    ),
+    (
+        "ContainerStatus",
+        "volumeMounts",
+        Keyed("mountPath", &["mountPath"]),
+    ),
+    (
+        "ContainerStatus",
+        "allocatedResourcesStatus",
+        Keyed("name", &["name"]),
+    ),
     ("ResourceRequirements", "claims", Listed(&["name"])),
     ("ResourceStatus", "resources", Listed(&["resourceID"])),
     ("ContainerRestartRuleOnExitCodes", "values", Set),
     ("PodStatus", "conditions", Keyed("type", &["type"])),
     ("PodStatus", "podIPs", Keyed("ip", &["ip"])),
     ("PodStatus", "hostIPs", Keyed("ip", &["ip"])),
-    ("PodStatus", "resourceClaimStatuses", KeyedRetain("name", &["name"])),
+    (
+        "PodStatus",
+        "resourceClaimStatuses",
+        KeyedRetain("name", &["name"]),
+    ),
     ("NamespaceStatus", "conditions", Keyed("type", &["type"])),
     ("NodeStatus", "conditions", Keyed("type", &["type"])),
     ("NodeStatus", "addresses", Keyed("type", &["type"])),
@@ -74,7 +110,11 @@ const MARKS: &[(&str, &str, Mark)] = &[
     ("DeploymentStatus", "conditions", Keyed("type", &["type"])),
     ("ReplicaSetStatus", "conditions", Keyed("type", &["type"])),
     ("Endpoint", "addresses", Set),
-    ("CustomResourceDefinitionStatus", "conditions", Listed(&["type"])),
+    (
+        "CustomResourceDefinitionStatus",
+        "conditions",
+        Listed(&["type"]),
+    ),
     ("CustomResourceDefinitionStatus", "storedVersions", Set),
 ];
 
@@ -100,7 +140,10 @@ const ATOMIC: &[&str] = &[
 ];
 
 pub(super) fn is_atomic(type_name: &str) -> bool {
-    type_name.rsplit('.').next().is_some_and(|last| ATOMIC.contains(&last))
+    type_name
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| ATOMIC.contains(&last))
 }
 
 /// Marks field `field` of type `owner`.

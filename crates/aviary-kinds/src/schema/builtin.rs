@@ -19,14 +19,21 @@ pub(crate) struct Builder {
 impl Builder {
     pub(crate) fn new() -> Self {
         let settings = SchemaSettings::draft2020_12();
-        Self { generator: settings.into_generator(), done: BTreeMap::new() }
+        Self {
+            generator: settings.into_generator(),
+            done: BTreeMap::new(),
+        }
     }
 
     /// The field tree of `T`.
     pub(crate) fn schema<T: JsonSchema>(&mut self) -> Arc<Schema> {
         self.generator.subschema_for::<T>();
         let definitions = self.generator.definitions().clone();
-        Convert { definitions: &definitions, done: &mut self.done }.named(&T::schema_name())
+        Convert {
+            definitions: &definitions,
+            done: &mut self.done,
+        }
+        .named(&T::schema_name())
     }
 }
 
@@ -44,14 +51,16 @@ impl Convert<'_> {
         if let Some(schema) = self.done.get(name) {
             return schema.clone();
         }
-        let schema = match special(name) {
-            Some(schema) => schema,
-            None => {
-                let raw = self.definitions.get(name).cloned().unwrap_or_default();
-                self.node(&raw, name)
-            }
+        let schema = if let Some(schema) = special(name) {
+            schema
+        } else {
+            let raw = self.definitions.get(name).cloned().unwrap_or_default();
+            self.node(&raw, name)
         };
-        let mut schema = Schema { name: Some(name.into()), ..schema };
+        let mut schema = Schema {
+            name: Some(name.into()),
+            ..schema
+        };
         schema.atomic_map |= annotations::is_atomic(name);
         let schema = Arc::new(schema);
         self.done.insert(name.to_owned(), schema.clone());
@@ -112,11 +121,18 @@ impl Convert<'_> {
 
 /// Types whose field tree is not in the typed crate's description, or is endless.
 fn special(name: &str) -> Option<Schema> {
-    let open = Schema { kind: Type::Object, preserve_unknown: true, ..Schema::default() };
+    let open = Schema {
+        kind: Type::Object,
+        preserve_unknown: true,
+        ..Schema::default()
+    };
     let text = "a structural OpenAPI v3 schema";
     match name.rsplit('.').next()? {
         "FieldsV1" | "RawExtension" => Some(open),
-        "JSONSchemaProps" => Some(Schema { description: Some(text.into()), ..open }),
+        "JSONSchemaProps" => Some(Schema {
+            description: Some(text.into()),
+            ..open
+        }),
         "Quantity" => Some(Schema {
             kind: Type::IntOrString,
             format: Some("quantity".into()),

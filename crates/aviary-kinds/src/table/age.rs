@@ -26,7 +26,11 @@ fn seconds_between(from: Timestamp, to: Timestamp) -> i64 {
 fn human(seconds: i64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     let two = |a: i64, unit_a: &str, b: i64, unit_b: &str| {
-        if b == 0 { format!("{a}{unit_a}") } else { format!("{a}{unit_a}{b}{unit_b}") }
+        if b == 0 {
+            format!("{a}{unit_a}")
+        } else {
+            format!("{a}{unit_a}{b}{unit_b}")
+        }
     };
     match seconds {
         ..-1 => "<invalid>".to_owned(),

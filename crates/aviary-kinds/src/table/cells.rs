@@ -3,7 +3,11 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{age::since, endpoint, pod::{self, or_none}};
+use super::{
+    age::since,
+    endpoint,
+    pod::{self, or_none},
+};
 
 /// The text of a value; empty when it is none.
 pub(super) fn text(value: &Value) -> &str {
@@ -46,8 +50,17 @@ pub(super) fn builtin(kind: &str, object: &Value, now: Timestamp) -> Vec<Value> 
         "Namespace" => vec![name, object["status"]["phase"].clone(), age],
         "Node" => node(object, name, age),
         "Event" => event(object, name, now),
-        "ConfigMap" => vec![name, json!(size(object, "data") + size(object, "binaryData")), age],
-        "Secret" => vec![name, object["type"].clone(), json!(size(object, "data")), age],
+        "ConfigMap" => vec![
+            name,
+            json!(size(object, "data") + size(object, "binaryData")),
+            age,
+        ],
+        "Secret" => vec![
+            name,
+            object["type"].clone(),
+            json!(size(object, "data")),
+            age,
+        ],
         "Lease" => vec![name, json!(text(&object["spec"]["holderIdentity"])), age],
         "CustomResourceDefinition" => {
             vec![name, object["metadata"]["creationTimestamp"].clone()]
@@ -91,10 +104,17 @@ fn replica_set(object: &Value, name: Value, age: Value) -> Vec<Value> {
 fn template(object: &Value) -> [Value; 3] {
     let containers = list(&object["spec"]["template"]["spec"]["containers"]);
     let joined = |field: &str| {
-        let all: Vec<&str> = containers.iter().map(|container| text(&container[field])).collect();
+        let all: Vec<&str> = containers
+            .iter()
+            .map(|container| text(&container[field]))
+            .collect();
         json!(all.join(","))
     };
-    [joined("name"), joined("image"), json!(selector(&object["spec"]["selector"]))]
+    [
+        joined("name"),
+        joined("image"),
+        json!(selector(&object["spec"]["selector"])),
+    ]
 }
 
 /// `a=b,c=d`, ordered by key; `<none>` when empty.
@@ -106,7 +126,11 @@ fn labels(map: &Value) -> String {
         .map(|(key, value)| format!("{key}={}", text(value)))
         .collect();
     pairs.sort();
-    if pairs.is_empty() { "<none>".to_owned() } else { pairs.join(",") }
+    if pairs.is_empty() {
+        "<none>".to_owned()
+    } else {
+        pairs.join(",")
+    }
 }
 
 /// A label selector object as text: `app=x,tier in (a,b)`; `<none>` when it selects everything.
@@ -132,12 +156,18 @@ fn selector(selector: &Value) -> String {
     }
     parts.sort_by(|a, b| a.0.cmp(&b.0));
     let texts: Vec<String> = parts.into_iter().map(|(_, part)| part).collect();
-    if texts.is_empty() { "<none>".to_owned() } else { texts.join(",") }
+    if texts.is_empty() {
+        "<none>".to_owned()
+    } else {
+        texts.join(",")
+    }
 }
 
 fn node(object: &Value, name: Value, age: Value) -> Vec<Value> {
     let status = &object["status"];
-    let ready = list(&status["conditions"]).iter().find(|condition| condition["type"] == "Ready");
+    let ready = list(&status["conditions"])
+        .iter()
+        .find(|condition| condition["type"] == "Ready");
     let mut word = match ready.map(|ready| text(&ready["status"])) {
         Some("True") => "Ready",
         Some(_) => "NotReady",
@@ -169,7 +199,9 @@ fn node(object: &Value, name: Value, age: Value) -> Vec<Value> {
 }
 
 fn address<'a>(status: &'a Value, kind: &str) -> &'a str {
-    let found = list(&status["addresses"]).iter().find(|address| address["type"] == kind);
+    let found = list(&status["addresses"])
+        .iter()
+        .find(|address| address["type"] == kind);
     found.map_or("", |address| text(&address["address"]))
 }
 
@@ -185,20 +217,31 @@ fn roles(node: &Value) -> String {
     roles.retain(|role| !role.is_empty());
     roles.sort_unstable();
     roles.dedup();
-    if roles.is_empty() { "<none>".to_owned() } else { roles.join(",") }
+    if roles.is_empty() {
+        "<none>".to_owned()
+    } else {
+        roles.join(",")
+    }
 }
 
 /// Events come in the core form or in that of `events.k8s.io`; the first present field counts.
 fn event(object: &Value, name: Value, now: Timestamp) -> Vec<Value> {
     let either = |core: &str, new: &str| {
-        if object[core].is_null() { &object[new] } else { &object[core] }
+        if object[core].is_null() {
+            &object[new]
+        } else {
+            &object[core]
+        }
     };
     let first = match either("firstTimestamp", "deprecatedFirstTimestamp") {
         Value::Null => since(&object["eventTime"], now),
         time => since(time, now),
     };
     let series = &object["series"];
-    let last = match (series.is_object(), either("lastTimestamp", "deprecatedLastTimestamp")) {
+    let last = match (
+        series.is_object(),
+        either("lastTimestamp", "deprecatedLastTimestamp"),
+    ) {
         (true, _) => since(&series["lastObservedTime"], now),
         (false, Value::Null) => first.clone(),
         (false, time) => since(time, now),
@@ -241,5 +284,9 @@ fn event_source(object: &Value, source: &Value) -> String {
         "" => text(&object["reportingInstance"]),
         host => host,
     };
-    if host.is_empty() { component.to_owned() } else { format!("{component}, {host}") }
+    if host.is_empty() {
+        component.to_owned()
+    } else {
+        format!("{component}, {host}")
+    }
 }

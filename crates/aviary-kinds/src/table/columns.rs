@@ -15,7 +15,14 @@ fn names(kind: &str) -> &'static [&'static str] {
             "*Nominated Node",
             "*Readiness Gates",
         ],
-        "Service" => &["Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "*Selector"],
+        "Service" => &[
+            "Type",
+            "Cluster-IP",
+            "External-IP",
+            "Port(s)",
+            "Age",
+            "*Selector",
+        ],
         "Deployment" => &[
             "Ready",
             "Up-to-date",
@@ -25,9 +32,15 @@ fn names(kind: &str) -> &'static [&'static str] {
             "*Images",
             "*Selector",
         ],
-        "ReplicaSet" => {
-            &["Desired", "Current", "Ready", "Age", "*Containers", "*Images", "*Selector"]
-        }
+        "ReplicaSet" => &[
+            "Desired",
+            "Current",
+            "Ready",
+            "Age",
+            "*Containers",
+            "*Images",
+            "*Selector",
+        ],
         "EndpointSlice" => &["AddressType", "Ports", "Endpoints", "Age"],
         "Endpoints" => &["Endpoints", "Age"],
         "Namespace" => &["Status", "Age"],
@@ -64,9 +77,15 @@ fn names(kind: &str) -> &'static [&'static str] {
 
 pub(super) fn builtin(kind: &str) -> Vec<Value> {
     let names = names(kind);
-    let named = names.iter().any(|name| name.trim_start_matches('*') == "Name");
+    let named = names
+        .iter()
+        .any(|name| name.trim_start_matches('*') == "Name");
     let first = (!named).then_some("Name");
-    first.into_iter().chain(names.iter().copied()).map(column).collect()
+    first
+        .into_iter()
+        .chain(names.iter().copied())
+        .map(column)
+        .collect()
 }
 
 fn column(name: &str) -> Value {

@@ -15,7 +15,13 @@ pub(super) fn columns(columns: &[PrinterColumn]) -> Vec<Value> {
     all.extend(columns.iter().map(|column| {
         let format = column.format.as_deref().unwrap_or_default();
         let description = column.description.as_deref().unwrap_or_default();
-        define(&column.name, &column.kind, format, description, column.priority)
+        define(
+            &column.name,
+            &column.kind,
+            format,
+            description,
+            column.priority,
+        )
     }));
     all
 }
@@ -31,16 +37,18 @@ pub(super) fn cells(columns: &[PrinterColumn], object: &Value, now: Timestamp) -
 
 /// A path that finds nothing, or a value of another type, gives an empty cell.
 fn cell(column: &PrinterColumn, object: &Value, now: Timestamp) -> Value {
-    let Some(value) = first(object, &column.json_path) else { return Value::Null };
+    let Some(value) = first(object, &column.json_path) else {
+        return Value::Null;
+    };
     match (&*column.kind, value) {
         (_, Value::Null) => Value::Null,
         ("date", Value::String(_)) => json!(since(value, now)),
-        ("boolean", Value::Bool(_)) => value.clone(),
         ("integer", Value::Number(number)) => {
             number.as_i64().map_or(Value::Null, |number| json!(number))
         }
-        ("number", Value::Number(_)) => value.clone(),
-        ("string", Value::String(_)) => value.clone(),
+        ("boolean", Value::Bool(_))
+        | ("number", Value::Number(_))
+        | ("string", Value::String(_)) => value.clone(),
         ("string", other) => json!(other.to_string()),
         _ => Value::Null,
     }
@@ -64,7 +72,9 @@ pub(crate) fn first<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
 }
 
 fn walk<'a>(value: &'a Value, steps: &[Step]) -> Option<&'a Value> {
-    let Some((step, rest)) = steps.split_first() else { return Some(value) };
+    let Some((step, rest)) = steps.split_first() else {
+        return Some(value);
+    };
     match step {
         Step::Field(name) => walk(value.get(name)?, rest),
         Step::Index(index) => walk(value.get(index)?, rest),
@@ -75,14 +85,20 @@ fn walk<'a>(value: &'a Value, steps: &[Step]) -> Option<&'a Value> {
         },
         Step::Where(fields, wanted) => value.as_array()?.iter().find_map(|item| {
             let found = fields.iter().try_fold(item, |at, field| at.get(field))?;
-            (found.as_str() == Some(wanted)).then(|| walk(item, rest)).flatten()
+            (found.as_str() == Some(wanted))
+                .then(|| walk(item, rest))
+                .flatten()
         }),
     }
 }
 
 fn parse(path: &str) -> Option<Vec<Step>> {
     let mut steps = Vec::new();
-    let mut rest = path.trim().trim_start_matches('{').trim_end_matches('}').trim_start_matches('$');
+    let mut rest = path
+        .trim()
+        .trim_start_matches('{')
+        .trim_end_matches('}')
+        .trim_start_matches('$');
     while !rest.is_empty() {
         if let Some(after) = rest.strip_prefix('[') {
             let (inside, after) = bracket(after)?;
@@ -129,14 +145,21 @@ fn subscript(inside: &str) -> Option<Step> {
     }
     if let Some(condition) = inside.strip_prefix("?(").and_then(|c| c.strip_suffix(')')) {
         let (left, right) = condition.split_once("==")?;
-        let fields = left.trim().strip_prefix("@.")?.split('.').map(str::to_owned).collect();
+        let fields = left
+            .trim()
+            .strip_prefix("@.")?
+            .split('.')
+            .map(str::to_owned)
+            .collect();
         return Some(Step::Where(fields, unquote(right.trim())?.to_owned()));
     }
     Some(Step::Field(unquote(inside)?.to_owned()))
 }
 
 fn unquote(text: &str) -> Option<&str> {
-    ['\'', '"'].into_iter().find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
+    ['\'', '"']
+        .into_iter()
+        .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
 }
 
 /// Splits off a field name; a backslash makes the next dot part of the name.
@@ -172,9 +195,18 @@ mod tests {
             (".spec.hosts[1]", Some(json!("b"))),
             (".spec.http[*].name", Some(json!("x"))),
             ("{.spec.hosts[0]}", Some(json!("a"))),
-            (".metadata.labels.app\\.kubernetes\\.io/name", Some(json!("z"))),
-            (".metadata.labels['app.kubernetes.io/name']", Some(json!("z"))),
-            (".status.conditions[?(@.type==\"Ready\")].status", Some(json!("True"))),
+            (
+                ".metadata.labels.app\\.kubernetes\\.io/name",
+                Some(json!("z")),
+            ),
+            (
+                ".metadata.labels['app.kubernetes.io/name']",
+                Some(json!("z")),
+            ),
+            (
+                ".status.conditions[?(@.type==\"Ready\")].status",
+                Some(json!("True")),
+            ),
             (".spec.none", None),
             (".spec..hosts", None),
         ] {

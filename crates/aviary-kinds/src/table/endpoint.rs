@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{cells::{list, text}, pod::or_none};
+use super::{
+    cells::{list, text},
+    pod::or_none,
+};
 
 /// At most three items are shown.
 const SHOWN: usize = 3;
@@ -18,7 +21,11 @@ fn joined(items: &[String], nothing: &str) -> String {
 pub(super) fn slice_ports(slice: &Value) -> String {
     let ports: Vec<String> = list(&slice["ports"])
         .iter()
-        .map(|port| port["port"].as_i64().map_or_else(|| "*".to_owned(), |port| port.to_string()))
+        .map(|port| {
+            port["port"]
+                .as_i64()
+                .map_or_else(|| "*".to_owned(), |port| port.to_string())
+        })
         .collect();
     joined(&ports, "<unset>")
 }
@@ -38,13 +45,21 @@ pub(super) fn endpoints(object: &Value) -> String {
         let ports = list(&subset["ports"]);
         let addresses = list(&subset["addresses"]);
         if ports.is_empty() {
-            all.extend(addresses.iter().map(|address| text(&address["ip"]).to_owned()));
+            all.extend(
+                addresses
+                    .iter()
+                    .map(|address| text(&address["ip"]).to_owned()),
+            );
         }
         for port in ports {
             let port = port["port"].as_i64().unwrap_or(0);
             all.extend(addresses.iter().map(|address| {
                 let ip = text(&address["ip"]);
-                if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
+                if ip.contains(':') {
+                    format!("[{ip}]:{port}")
+                } else {
+                    format!("{ip}:{port}")
+                }
             }));
         }
     }
@@ -66,7 +81,11 @@ pub(super) fn external_ip(service: &Value) -> String {
     if kind == "LoadBalancer" {
         for ingress in list(&service["status"]["loadBalancer"]["ingress"]) {
             let ip = text(&ingress["ip"]);
-            addresses.push(if ip.is_empty() { text(&ingress["hostname"]) } else { ip });
+            addresses.push(if ip.is_empty() {
+                text(&ingress["hostname"])
+            } else {
+                ip
+            });
         }
     }
     addresses.extend(list(&spec["externalIPs"]).iter().map(text));
@@ -89,5 +108,9 @@ pub(super) fn service_ports(service: &Value) -> String {
             }
         })
         .collect();
-    if ports.is_empty() { "<none>".to_owned() } else { ports.join(",") }
+    if ports.is_empty() {
+        "<none>".to_owned()
+    } else {
+        ports.join(",")
+    }
 }

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{age::since, cells::{list, text}};
+use super::{
+    age::since,
+    cells::{list, text},
+};
 
 pub(super) fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
     let summary = Summary::of(pod);
@@ -38,7 +41,9 @@ fn readiness_gates(pod: &Value) -> String {
     if gates.is_empty() {
         return "<none>".to_owned();
     }
-    let met = gates.iter().filter(|gate| condition(pod, text(&gate["conditionType"])).1 == "True");
+    let met = gates
+        .iter()
+        .filter(|gate| condition(pod, text(&gate["conditionType"])).1 == "True");
     format!("{}/{}", met.count(), gates.len())
 }
 
@@ -47,7 +52,9 @@ fn condition<'a>(pod: &'a Value, kind: &str) -> (&'a str, &'a str) {
     list(&pod["status"]["conditions"])
         .iter()
         .find(|condition| condition["type"] == kind)
-        .map_or(("", ""), |found| (text(&found["reason"]), text(&found["status"])))
+        .map_or(("", ""), |found| {
+            (text(&found["reason"]), text(&found["status"]))
+        })
 }
 
 struct Summary {
@@ -69,7 +76,9 @@ impl Restarts {
     fn add(&mut self, status: &Value) {
         self.count += status["restartCount"].as_i64().unwrap_or(0);
         // RFC 3339 texts in UTC order as their times do.
-        let finished = status["lastState"]["terminated"]["finishedAt"].as_str().map(str::to_owned);
+        let finished = status["lastState"]["terminated"]["finishedAt"]
+            .as_str()
+            .map(str::to_owned);
         self.last = self.last.take().max(finished);
     }
 }
@@ -106,12 +115,20 @@ impl Summary {
     fn read_init_containers(&mut self, pod: &Value) -> bool {
         let specs = list(&pod["spec"]["initContainers"]);
         let is_sidecar = |name: &Value| {
-            specs.iter().any(|spec| spec["name"] == *name && spec["restartPolicy"] == "Always")
+            specs
+                .iter()
+                .any(|spec| spec["name"] == *name && spec["restartPolicy"] == "Always")
         };
-        self.total += specs.iter().filter(|spec| spec["restartPolicy"] == "Always").count();
+        self.total += specs
+            .iter()
+            .filter(|spec| spec["restartPolicy"] == "Always")
+            .count();
         let (mut all, mut sidecars) = (Restarts::default(), Restarts::default());
         let mut holding = None;
-        for (index, status) in list(&pod["status"]["initContainerStatuses"]).iter().enumerate() {
+        for (index, status) in list(&pod["status"]["initContainerStatuses"])
+            .iter()
+            .enumerate()
+        {
             let sidecar = is_sidecar(&status["name"]);
             all.add(status);
             if sidecar {
@@ -128,7 +145,11 @@ impl Summary {
             break;
         }
         let initialized = condition(pod, "Initialized").1 == "True";
-        let counted = if holding.is_none() || initialized { sidecars } else { all };
+        let counted = if holding.is_none() || initialized {
+            sidecars
+        } else {
+            all
+        };
         (self.restarts, self.last_restart) = (counted.count, counted.last);
         match holding {
             Some(word) => {
@@ -140,8 +161,10 @@ impl Summary {
     }
 
     fn read_containers(&mut self, pod: &Value) {
-        let mut restarts =
-            Restarts { count: self.restarts, last: self.last_restart.take() };
+        let mut restarts = Restarts {
+            count: self.restarts,
+            last: self.last_restart.take(),
+        };
         let mut running = false;
         for status in list(&pod["status"]["containerStatuses"]).iter().rev() {
             restarts.add(status);

@@ -13,7 +13,11 @@ fn check(group: &str, plural: &str, object: &Value, cells: &Value) {
     let row = row(kind, object, now(), IncludeObject::None);
     assert_eq!(&row["cells"], cells);
     let heads = columns(kind);
-    assert_eq!(heads.as_array().map(Vec::len), cells.as_array().map(Vec::len), "{plural}");
+    assert_eq!(
+        heads.as_array().map(Vec::len),
+        cells.as_array().map(Vec::len),
+        "{plural}"
+    );
 }
 
 fn pod(spec: &Value, status: &Value) -> Value {
@@ -25,7 +29,9 @@ fn pod(spec: &Value, status: &Value) -> Value {
 }
 
 fn check_pod(spec: &Value, status: &Value, ready: &str, word: &str, restarts: &str) {
-    let cells = json!(["p", ready, word, restarts, "7s", "<none>", "<none>", "<none>", "<none>"]);
+    let cells = json!([
+        "p", ready, word, restarts, "7s", "<none>", "<none>", "<none>", "<none>"
+    ]);
     check("", "pods", &pod(spec, status), &cells);
 }
 
@@ -40,8 +46,16 @@ fn deployment_row_is_the_recorded_one() {
         },
         "status": {"readyReplicas": 3, "updatedReplicas": 3, "availableReplicas": 3},
     });
-    let cells =
-        json!(["micro-api", "3/3", 3, 3, "8s", "micro-api", "r/micro-api:1.0", "app=micro-api"]);
+    let cells = json!([
+        "micro-api",
+        "3/3",
+        3,
+        3,
+        "8s",
+        "micro-api",
+        "r/micro-api:1.0",
+        "app=micro-api"
+    ]);
     check("apps", "deployments", &object, &cells);
 }
 
@@ -55,8 +69,17 @@ fn running_pod_row_is_the_recorded_one() {
             "containerStatuses": [{"ready": true, "restartCount": 0, "state": {"running": {}}}],
         }),
     );
-    let cells =
-        json!(["p", "1/1", "Running", "0", "7s", "10.244.0.3", "node-a", "<none>", "<none>"]);
+    let cells = json!([
+        "p",
+        "1/1",
+        "Running",
+        "0",
+        "7s",
+        "10.244.0.3",
+        "node-a",
+        "<none>",
+        "<none>"
+    ]);
     check("", "pods", &object, &cells);
 }
 
@@ -93,56 +116,98 @@ fn crashing_pod_shows_reason_and_time_of_last_restart() {
 fn pod_words_follow_the_containers() {
     let spec = json!({"containers": [{"name": "a"}]});
     for (state, word) in [
-        (json!({"waiting": {"reason": "ContainerCreating"}}), "ContainerCreating"),
-        (json!({"waiting": {"reason": "ErrImagePull"}}), "ErrImagePull"),
-        (json!({"terminated": {"exitCode": 0, "reason": "Completed"}}), "Completed"),
+        (
+            json!({"waiting": {"reason": "ContainerCreating"}}),
+            "ContainerCreating",
+        ),
+        (
+            json!({"waiting": {"reason": "ErrImagePull"}}),
+            "ErrImagePull",
+        ),
+        (
+            json!({"terminated": {"exitCode": 0, "reason": "Completed"}}),
+            "Completed",
+        ),
         (json!({"terminated": {"exitCode": 3}}), "ExitCode:3"),
-        (json!({"terminated": {"exitCode": 137, "signal": 9}}), "Signal:9"),
+        (
+            json!({"terminated": {"exitCode": 137, "signal": 9}}),
+            "Signal:9",
+        ),
     ] {
         let status = json!({"phase": "Pending", "containerStatuses": [{"state": state}]});
         check_pod(&spec, &status, "0/1", word, "0");
     }
     let mut deleted = pod(&spec, &json!({"phase": "Running"}));
     deleted["metadata"]["deletionTimestamp"] = json!("2026-11-21T08:30:40Z");
-    let cells =
-        json!(["p", "0/1", "Terminating", "0", "7s", "<none>", "<none>", "<none>", "<none>"]);
+    let cells = json!([
+        "p",
+        "0/1",
+        "Terminating",
+        "0",
+        "7s",
+        "<none>",
+        "<none>",
+        "<none>",
+        "<none>"
+    ]);
     check("", "pods", &deleted, &cells);
 }
 
 #[test]
 fn service_rows_follow_the_type() {
-    let service = |spec: Value, status: Value| json!({
-        "metadata": {"name": "s", "creationTimestamp": "2026-11-21T08:30:32Z"},
-        "spec": spec, "status": status,
-    });
+    let service = |spec: Value, status: Value| {
+        json!({
+            "metadata": {"name": "s", "creationTimestamp": "2026-11-21T08:30:32Z"},
+            "spec": spec, "status": status,
+        })
+    };
     let port = json!([{"port": 80, "nodePort": 30080, "protocol": "TCP"}]);
     let object = service(
         json!({"type": "LoadBalancer", "clusterIP": "10.96.0.9", "ports": port}),
         json!({"loadBalancer": {}}),
     );
-    let cells =
-        json!(["s", "LoadBalancer", "10.96.0.9", "<pending>", "80:30080/TCP", "8s", "<none>"]);
+    let cells = json!([
+        "s",
+        "LoadBalancer",
+        "10.96.0.9",
+        "<pending>",
+        "80:30080/TCP",
+        "8s",
+        "<none>"
+    ]);
     check("", "services", &object, &cells);
     let object = service(
         json!({"type": "LoadBalancer", "clusterIP": "10.96.0.9", "ports": port}),
         json!({"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}),
     );
-    let cells =
-        json!(["s", "LoadBalancer", "10.96.0.9", "127.0.0.1", "80:30080/TCP", "8s", "<none>"]);
+    let cells = json!([
+        "s",
+        "LoadBalancer",
+        "10.96.0.9",
+        "127.0.0.1",
+        "80:30080/TCP",
+        "8s",
+        "<none>"
+    ]);
     check("", "services", &object, &cells);
 }
 
 #[test]
 fn endpoints_beyond_three_are_counted() {
-    let endpoints: Vec<Value> =
-        (1..=5).map(|n| json!({"addresses": [format!("10.244.0.{n}")]})).collect();
+    let endpoints: Vec<Value> = (1..=5)
+        .map(|n| json!({"addresses": [format!("10.244.0.{n}")]}))
+        .collect();
     let slice = json!({
         "metadata": {"name": "e"}, "addressType": "IPv4",
         "ports": [{"port": 9090}], "endpoints": endpoints,
     });
     let text = "10.244.0.1,10.244.0.2,10.244.0.3 + 2 more...";
-    check("discovery.k8s.io", "endpointslices", &slice,
-        &json!(["e", "IPv4", "9090", text, "<unknown>"]));
+    check(
+        "discovery.k8s.io",
+        "endpointslices",
+        &slice,
+        &json!(["e", "IPv4", "9090", text, "<unknown>"]),
+    );
 }
 
 #[test]
@@ -153,16 +218,36 @@ fn event_rows_read_both_forms() {
         "source": {"component": "kubelet", "host": "aviary"},
         "firstTimestamp": "2026-11-21T08:30:30Z", "lastTimestamp": "2026-11-21T08:30:35Z", "count": 2,
     });
-    let cells = json!(["5s", "Normal", "Killing", "pod/p", "spec.containers{a}", "kubelet, aviary",
-        "bye", "10s", 2, "e"]);
+    let cells = json!([
+        "5s",
+        "Normal",
+        "Killing",
+        "pod/p",
+        "spec.containers{a}",
+        "kubelet, aviary",
+        "bye",
+        "10s",
+        2,
+        "e"
+    ]);
     check("", "events", &core, &cells);
     let new = json!({
         "metadata": {"name": "e"}, "type": "Normal", "reason": "Killing", "note": "bye",
         "regarding": {"kind": "Pod", "name": "p"}, "reportingController": "deployment-controller",
         "eventTime": "2026-11-21T08:30:30.000000Z",
     });
-    let cells = json!(["10s", "Normal", "Killing", "pod/p", "", "deployment-controller", "bye",
-        "10s", 1, "e"]);
+    let cells = json!([
+        "10s",
+        "Normal",
+        "Killing",
+        "pod/p",
+        "",
+        "deployment-controller",
+        "bye",
+        "10s",
+        1,
+        "e"
+    ]);
     check("events.k8s.io", "events", &new, &cells);
 }
 
@@ -188,6 +273,12 @@ fn custom_cells_follow_the_column_type() {
     });
     assert_eq!(
         custom::cells(&columns, &object, now()),
-        [json!("v"), json!("[\"micro-gateway\"]"), json!("8s"), json!(3), Value::Null]
+        [
+            json!("v"),
+            json!("[\"micro-gateway\"]"),
+            json!("8s"),
+            json!(3),
+            Value::Null
+        ]
     );
 }

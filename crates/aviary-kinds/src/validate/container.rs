@@ -30,7 +30,11 @@ pub(super) fn check(
         report.invalid(format!("{field}.image"), &json!(image), detail);
     }
     let policies = ["Always", "IfNotPresent", "Never"];
-    report.one_of(format!("{field}.imagePullPolicy"), container.get("imagePullPolicy"), &policies);
+    report.one_of(
+        format!("{field}.imagePullPolicy"),
+        container.get("imagePullPolicy"),
+        &policies,
+    );
     let policies = ["FallbackToLogsOnError", "File"];
     report.one_of(
         format!("{field}.terminationMessagePolicy"),
@@ -44,13 +48,22 @@ pub(super) fn check(
     let restart = container.get("restartPolicy");
     let sidecar = role == Role::Init && restart == Some(&json!("Always"));
     if role == Role::Init {
-        report.maybe_one_of(format!("{field}.restartPolicy"), restart, &["Always", "Never", "OnFailure"]);
+        report.maybe_one_of(
+            format!("{field}.restartPolicy"),
+            restart,
+            &["Always", "Never", "OnFailure"],
+        );
     }
     if role == Role::Main || sidecar {
         probe::check(report, field, container);
         return;
     }
-    for member in ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] {
+    for member in [
+        "lifecycle",
+        "livenessProbe",
+        "readinessProbe",
+        "startupProbe",
+    ] {
         if container.get(member).is_some() {
             let detail = "may not be set for init containers without restartPolicy=Always";
             report.forbidden(format!("{field}.{member}"), detail);
@@ -79,28 +92,48 @@ fn ports(report: &mut Report, field: &str, container: &Value) {
         {
             report.port(format!("{field}.hostPort"), host);
         }
-        report.one_of(format!("{field}.protocol"), port.get("protocol"), &["SCTP", "TCP", "UDP"]);
+        report.one_of(
+            format!("{field}.protocol"),
+            port.get("protocol"),
+            &["SCTP", "TCP", "UDP"],
+        );
     }
 }
 
 fn environment(report: &mut Report, field: &str, container: &Value) {
     for (index, variable) in list(container, "env").iter().enumerate() {
         let field = format!("{field}.env[{index}]");
-        report.name(format!("{field}.name"), variable.get("name"), name::environment);
-        let Some(from) = variable.get("valueFrom") else { continue };
+        report.name(
+            format!("{field}.name"),
+            variable.get("name"),
+            name::environment,
+        );
+        let Some(from) = variable.get("valueFrom") else {
+            continue;
+        };
         let field = format!("{field}.valueFrom");
         let sources = from.as_object().map_or(0, serde_json::Map::len);
         if sources == 0 {
             let detail = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
             report.invalid(field.clone(), &json!(""), detail);
         } else if sources > 1 {
-            report.invalid(field.clone(), &json!(""), "may not have more than one field specified at a time");
+            report.invalid(
+                field.clone(),
+                &json!(""),
+                "may not have more than one field specified at a time",
+            );
         } else if !text(variable, "value").is_empty() {
-            report.invalid(field.clone(), &json!(""), "may not be specified when `value` is not empty");
+            report.invalid(
+                field.clone(),
+                &json!(""),
+                "may not be specified when `value` is not empty",
+            );
         }
-        for (source, member) in
-            [("configMapKeyRef", "key"), ("secretKeyRef", "key"), ("fieldRef", "fieldPath")]
-        {
+        for (source, member) in [
+            ("configMapKeyRef", "key"),
+            ("secretKeyRef", "key"),
+            ("fieldRef", "fieldPath"),
+        ] {
             if let Some(found) = from.get(source)
                 && text(found, member).is_empty()
             {
@@ -108,7 +141,11 @@ fn environment(report: &mut Report, field: &str, container: &Value) {
             }
         }
         if let Some(reference) = from.get("fieldRef") {
-            field_path(report, &format!("{field}.fieldRef.fieldPath"), text(reference, "fieldPath"));
+            field_path(
+                report,
+                &format!("{field}.fieldRef.fieldPath"),
+                text(reference, "fieldPath"),
+            );
         }
     }
 }
@@ -131,7 +168,9 @@ const FIELD_PATHS: [&str; 11] = [
 fn field_path(report: &mut Report, field: &str, path: &str) {
     let base = path.split_once("['").map_or(path, |(base, _)| base);
     if !path.is_empty() && !FIELD_PATHS.contains(&base) {
-        report.0.push(Cause::unsupported(field, &json!(path), &FIELD_PATHS));
+        report
+            .0
+            .push(Cause::unsupported(field, &json!(path), &FIELD_PATHS));
     }
 }
 
@@ -143,7 +182,9 @@ fn mounts(report: &mut Report, field: &str, container: &Value, volumes: &BTreeSe
         if volume.is_empty() {
             report.required(format!("{field}.name"));
         } else if !volumes.contains(volume) {
-            report.0.push(Cause::not_found(format!("{field}.name"), &json!(volume)));
+            report
+                .0
+                .push(Cause::not_found(format!("{field}.name"), &json!(volume)));
         }
         let path = text(mount, "mountPath");
         if path.is_empty() {
@@ -153,16 +194,26 @@ fn mounts(report: &mut Report, field: &str, container: &Value, volumes: &BTreeSe
         }
         let sub = text(mount, "subPath");
         if sub.starts_with('/') {
-            report.invalid(format!("{field}.subPath"), &json!(sub), "must be a relative path");
+            report.invalid(
+                format!("{field}.subPath"),
+                &json!(sub),
+                "must be a relative path",
+            );
         }
         if sub.split('/').any(|part| part == "..") {
-            report.invalid(format!("{field}.subPath"), &json!(sub), "must not contain '..'");
+            report.invalid(
+                format!("{field}.subPath"),
+                &json!(sub),
+                "must not contain '..'",
+            );
         }
     }
 }
 
 fn resources(report: &mut Report, field: &str, container: &Value) {
-    let Some(resources) = container.get("resources") else { return };
+    let Some(resources) = container.get("resources") else {
+        return;
+    };
     let field = format!("{field}.resources");
     for side in ["limits", "requests"] {
         for (name, value) in entries(resources, side) {
@@ -178,8 +229,13 @@ fn resources(report: &mut Report, field: &str, container: &Value) {
     }
     for (name, value) in entries(resources, "requests") {
         let limit = resources.get("limits").and_then(|limits| limits.get(name));
-        let Some(limit) = limit.and_then(Value::as_str) else { continue };
-        let request = value.as_str().and_then(Quantity::parse).map(Quantity::milli);
+        let Some(limit) = limit.and_then(Value::as_str) else {
+            continue;
+        };
+        let request = value
+            .as_str()
+            .and_then(Quantity::parse)
+            .map(Quantity::milli);
         if request > Quantity::parse(limit).map(Quantity::milli) {
             let detail = format!("must be less than or equal to {name} limit of {limit}");
             report.invalid(format!("{field}.requests"), value, &detail);

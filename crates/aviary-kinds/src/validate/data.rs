@@ -15,7 +15,11 @@ pub(super) fn config_map(report: &mut Report, new: &Value, old: Option<&Value>) 
             bytes += value.as_str().map_or(0, str::len);
             key_form(report, member, key);
             if member == "binaryData" && new["data"].get(key).is_some() {
-                report.invalid(format!("data[{key}]"), &json!(key), "duplicate of key present in binaryData");
+                report.invalid(
+                    format!("data[{key}]"),
+                    &json!(key),
+                    "duplicate of key present in binaryData",
+                );
             }
         }
     }
@@ -33,7 +37,9 @@ fn key_form(report: &mut Report, member: &str, key: &str) {
 
 /// `immutable: true` can neither be taken back nor written over.
 fn frozen(report: &mut Report, new: &Value, old: Option<&Value>, members: &[&str]) {
-    let Some(old) = old.filter(|old| old.get("immutable") == Some(&json!(true))) else { return };
+    let Some(old) = old.filter(|old| old.get("immutable") == Some(&json!(true))) else {
+        return;
+    };
     let detail = "field is immutable when `immutable` is set";
     for member in members.iter().chain(&["immutable"]) {
         if new.get(*member) != old.get(*member) {
@@ -77,16 +83,27 @@ pub(super) fn lease(report: &mut Report, new: &Value) {
     if let Some(seconds) = spec.get("leaseDurationSeconds")
         && seconds.as_i64().is_none_or(|seconds| seconds <= 0)
     {
-        report.invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0");
+        report.invalid(
+            "spec.leaseDurationSeconds",
+            seconds,
+            "must be greater than 0",
+        );
     }
-    report.non_negative("spec.leaseTransitions".to_owned(), spec.get("leaseTransitions"));
+    report.non_negative(
+        "spec.leaseTransitions".to_owned(),
+        spec.get("leaseTransitions"),
+    );
 }
 
 pub(super) fn event(report: &mut Report, new: &Value) {
     let about = text(&new["involvedObject"], "namespace");
     let namespace = text(&new["metadata"], "namespace");
     // Events of objects without namespace are kept in `default`.
-    let fits = if about.is_empty() { matches!(namespace, "default" | "kube-system") } else { about == namespace };
+    let fits = if about.is_empty() {
+        matches!(namespace, "default" | "kube-system")
+    } else {
+        about == namespace
+    };
     if !fits {
         let detail = "does not match event.namespace";
         report.invalid("involvedObject.namespace", &json!(about), detail);

@@ -30,7 +30,9 @@ pub(super) fn slice(report: &mut Report, new: &Value, old: Option<&Value>) {
         let field = format!("endpoints[{index}].addresses");
         let addresses = list(endpoint, "addresses");
         if addresses.is_empty() {
-            report.0.push(Cause::required(field, "must contain at least 1 address"));
+            report
+                .0
+                .push(Cause::required(field, "must contain at least 1 address"));
             continue;
         }
         if addresses.len() > MANY {
@@ -83,7 +85,10 @@ pub(super) fn usable_address(report: &mut Report, field: &str, value: &Value) {
         }
     };
     for (wrong, detail) in [
-        (address.is_unspecified(), format!("may not be unspecified ({address})")),
+        (
+            address.is_unspecified(),
+            format!("may not be unspecified ({address})"),
+        ),
         (
             address.is_loopback(),
             "may not be in the loopback range (127.0.0.0/8, ::1/128)".to_owned(),
@@ -118,7 +123,11 @@ fn ports(report: &mut Report, ports: &[Value]) {
         if !names.insert(given) {
             report.duplicate(format!("{field}.name"), &json!(given));
         }
-        report.one_of(format!("{field}.protocol"), port.get("protocol"), &["SCTP", "TCP", "UDP"]);
+        report.one_of(
+            format!("{field}.protocol"),
+            port.get("protocol"),
+            &["SCTP", "TCP", "UDP"],
+        );
         if let Some(number) = port.get("port") {
             report.port(format!("{field}.port"), number);
         }

@@ -35,7 +35,12 @@ pub(super) fn pod(report: &mut Report, new: &Value, old: &Value) {
 fn fixed(pod: &Value, old: &Value) -> Value {
     let mut spec = pod["spec"].clone();
     for name in ["containers", "initContainers"] {
-        for container in spec.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten() {
+        for container in spec
+            .get_mut(name)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
             container["image"] = json!("");
             if let Some(map) = container.as_object_mut() {
                 // In-place resize has its own rules in the node agent.
@@ -44,10 +49,17 @@ fn fixed(pod: &Value, old: &Value) -> Value {
         }
     }
     if let Some(map) = spec.as_object_mut() {
-        for name in ["activeDeadlineSeconds", "tolerations", "schedulingGates", "ephemeralContainers"] {
+        for name in [
+            "activeDeadlineSeconds",
+            "tolerations",
+            "schedulingGates",
+            "ephemeralContainers",
+        ] {
             map.shift_remove(name);
         }
-        let bound = old["spec"]["nodeName"].as_str().is_some_and(|node| !node.is_empty());
+        let bound = old["spec"]["nodeName"]
+            .as_str()
+            .is_some_and(|node| !node.is_empty());
         if !bound {
             map.shift_remove("nodeName");
         }

@@ -32,7 +32,11 @@ fn names(report: &mut Report, kind: &Kind, metadata: &Value) {
     };
     report.name("metadata.name".to_owned(), metadata.get("name"), rule);
     if kind.namespaced() {
-        report.name("metadata.namespace".to_owned(), metadata.get("namespace"), name::label);
+        report.name(
+            "metadata.namespace".to_owned(),
+            metadata.get("namespace"),
+            name::label,
+        );
     } else if !text(metadata, "namespace").is_empty() {
         report.forbidden("metadata.namespace", "not allowed on this type");
     }

@@ -10,8 +10,7 @@ const NAME_PART: &str = "name part must consist of alphanumeric characters, '-',
 const PREFIX_PART: &str = "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const QUALIFIED: &str = "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
 const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
-const ENV_NAME: &str =
-    "a valid environment variable name must consist only of printable ASCII characters other than '='";
+const ENV_NAME: &str = "a valid environment variable name must consist only of printable ASCII characters other than '='";
 const TOO_LONG_15: &str = "must be no more than 15 characters";
 const TOO_LONG_63: &str = "must be no more than 63 characters";
 const TOO_LONG_253: &str = "must be no more than 253 characters";
@@ -21,7 +20,9 @@ fn is_dns_part(text: &str) -> bool {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     edge(text.chars().next())
         && edge(text.chars().next_back())
-        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
 fn is_subdomain(text: &str) -> bool {
@@ -33,11 +34,15 @@ fn is_token(text: &str) -> bool {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     edge(text.chars().next())
         && edge(text.chars().next_back())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
 fn findings<const N: usize>(all: [(bool, &'static str); N]) -> Vec<&'static str> {
-    all.into_iter().filter_map(|(wrong, detail)| wrong.then_some(detail)).collect()
+    all.into_iter()
+        .filter_map(|(wrong, detail)| wrong.then_some(detail))
+        .collect()
 }
 
 pub(super) fn label(text: &str) -> Vec<&'static str> {
@@ -45,12 +50,18 @@ pub(super) fn label(text: &str) -> Vec<&'static str> {
 }
 
 pub(super) fn subdomain(text: &str) -> Vec<&'static str> {
-    findings([(text.len() > 253, TOO_LONG_253), (!is_subdomain(text), SUBDOMAIN)])
+    findings([
+        (text.len() > 253, TOO_LONG_253),
+        (!is_subdomain(text), SUBDOMAIN),
+    ])
 }
 
 pub(super) fn label_1035(text: &str) -> Vec<&'static str> {
     let letter = text.starts_with(|c: char| c.is_ascii_lowercase());
-    findings([(text.len() > 63, TOO_LONG_63), (!is_dns_part(text) || !letter, LABEL_1035)])
+    findings([
+        (text.len() > 63, TOO_LONG_63),
+        (!is_dns_part(text) || !letter, LABEL_1035),
+    ])
 }
 
 pub(super) fn label_value(text: &str) -> Vec<&'static str> {
@@ -87,10 +98,15 @@ pub(super) fn qualified(text: &str) -> Vec<&'static str> {
 }
 
 pub(super) fn port_name(text: &str) -> Vec<&'static str> {
-    let plain = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    let plain = text
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     findings([
         (text.len() > 15, TOO_LONG_15),
-        (!plain, "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"),
+        (
+            !plain,
+            "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
+        ),
         (
             !text.chars().any(|c| c.is_ascii_lowercase()),
             "must contain at least one letter (a-z)",
@@ -105,7 +121,9 @@ pub(super) fn port_name(text: &str) -> Vec<&'static str> {
 
 pub(super) fn config_key(text: &str) -> Vec<&'static str> {
     let plain = !text.is_empty()
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
     findings([
         (text.len() > 253, TOO_LONG_253),
         (!plain, CONFIG_KEY),

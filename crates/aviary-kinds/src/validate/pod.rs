@@ -24,22 +24,40 @@ pub(super) fn check(report: &mut Report, field: &str, spec: Option<&Value>, owne
         Owner::Pod => &["Always", "OnFailure", "Never"],
         Owner::Template => &["Always"],
     };
-    report.one_of(format!("{field}.restartPolicy"), spec.get("restartPolicy"), policies);
+    report.one_of(
+        format!("{field}.restartPolicy"),
+        spec.get("restartPolicy"),
+        policies,
+    );
     let policies = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
-    report.one_of(format!("{field}.dnsPolicy"), spec.get("dnsPolicy"), &policies);
+    report.one_of(
+        format!("{field}.dnsPolicy"),
+        spec.get("dnsPolicy"),
+        &policies,
+    );
     report.non_negative(
         format!("{field}.terminationGracePeriodSeconds"),
         spec.get("terminationGracePeriodSeconds"),
     );
     if let Some(deadline) = spec.get("activeDeadlineSeconds")
-        && !deadline.as_i64().is_some_and(|seconds| (1..=2_147_483_647).contains(&seconds))
+        && !deadline
+            .as_i64()
+            .is_some_and(|seconds| (1..=2_147_483_647).contains(&seconds))
     {
         let detail = "must be between 1 and 2147483647, inclusive";
         report.invalid(format!("{field}.activeDeadlineSeconds"), deadline, detail);
     }
-    metadata::label_map(report, &format!("{field}.nodeSelector"), spec, "nodeSelector");
+    metadata::label_map(
+        report,
+        &format!("{field}.nodeSelector"),
+        spec,
+        "nodeSelector",
+    );
     for (member, rule) in [
-        ("serviceAccountName", name::subdomain as fn(&str) -> Vec<&'static str>),
+        (
+            "serviceAccountName",
+            name::subdomain as fn(&str) -> Vec<&'static str>,
+        ),
         ("nodeName", name::subdomain),
         ("hostname", name::label),
         ("subdomain", name::label),
@@ -86,7 +104,11 @@ fn containers(report: &mut Report, field: &str, spec: &Value, volumes: &BTreeSet
     let mut taken = BTreeSet::new();
     for (index, item) in list(spec, "containers").iter().enumerate() {
         for (at, port) in list(item, "ports").iter().enumerate() {
-            let Some(host) = port.get("hostPort").and_then(Value::as_i64).filter(|p| *p > 0) else {
+            let Some(host) = port
+                .get("hostPort")
+                .and_then(Value::as_i64)
+                .filter(|p| *p > 0)
+            else {
                 continue;
             };
             let key = format!("{}/{}/{host}", text(port, "protocol"), text(port, "hostIP"));
@@ -102,7 +124,11 @@ fn tolerations(report: &mut Report, field: &str, spec: &Value) {
         let field = format!("{field}.tolerations[{index}]");
         let key = text(toleration, "key");
         let operator = text(toleration, "operator");
-        for detail in if key.is_empty() { Vec::new() } else { name::qualified(key) } {
+        for detail in if key.is_empty() {
+            Vec::new()
+        } else {
+            name::qualified(key)
+        } {
             report.invalid(format!("{field}.key"), &json!(key), detail);
         }
         if key.is_empty() && operator != "Exists" {
@@ -111,7 +137,11 @@ fn tolerations(report: &mut Report, field: &str, spec: &Value) {
         }
         if !operator.is_empty() {
             let supported = ["Equal", "Exists"];
-            report.one_of(format!("{field}.operator"), toleration.get("operator"), &supported);
+            report.one_of(
+                format!("{field}.operator"),
+                toleration.get("operator"),
+                &supported,
+            );
         }
         if operator == "Exists" && !text(toleration, "value").is_empty() {
             let detail = "value must be empty when `operator` is 'Exists'";
@@ -119,7 +149,11 @@ fn tolerations(report: &mut Report, field: &str, spec: &Value) {
         }
         if !text(toleration, "effect").is_empty() {
             let supported = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-            report.one_of(format!("{field}.effect"), toleration.get("effect"), &supported);
+            report.one_of(
+                format!("{field}.effect"),
+                toleration.get("effect"),
+                &supported,
+            );
         }
     }
 }
@@ -129,7 +163,11 @@ fn host_aliases(report: &mut Report, field: &str, spec: &Value) {
         let ip = text(alias, "ip");
         if ip.parse::<std::net::IpAddr>().is_err() {
             let detail = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
-            report.invalid(format!("{field}.hostAliases[{index}].ip"), &json!(ip), detail);
+            report.invalid(
+                format!("{field}.hostAliases[{index}].ip"),
+                &json!(ip),
+                detail,
+            );
         }
     }
 }
@@ -139,30 +177,52 @@ pub(super) fn template(report: &mut Report, field: &str, template: &Value) {
     let meta = &template["metadata"];
     metadata::labels(report, &format!("{field}.metadata.labels"), meta);
     metadata::annotations(report, &format!("{field}.metadata.annotations"), meta);
-    check(report, &format!("{field}.spec"), template.get("spec"), Owner::Template);
+    check(
+        report,
+        &format!("{field}.spec"),
+        template.get("spec"),
+        Owner::Template,
+    );
 }
 
 /// Rules of a label selector object.
 pub(super) fn selector(report: &mut Report, field: &str, selector: &Value) {
-    metadata::label_map(report, &format!("{field}.matchLabels"), selector, "matchLabels");
+    metadata::label_map(
+        report,
+        &format!("{field}.matchLabels"),
+        selector,
+        "matchLabels",
+    );
     for (index, expression) in list(selector, "matchExpressions").iter().enumerate() {
         let field = format!("{field}.matchExpressions[{index}]");
-        report.name(format!("{field}.key"), expression.get("key"), name::qualified);
+        report.name(
+            format!("{field}.key"),
+            expression.get("key"),
+            name::qualified,
+        );
         let values = list(expression, "values");
         match text(expression, "operator") {
             "In" | "NotIn" if values.is_empty() => {
                 let detail = "must be specified when `operator` is 'In' or 'NotIn'";
-                report.0.push(crate::status::Cause::required(format!("{field}.values"), detail));
+                report.0.push(crate::status::Cause::required(
+                    format!("{field}.values"),
+                    detail,
+                ));
             }
             "In" | "NotIn" => {}
             "Exists" | "DoesNotExist" => {
                 if !values.is_empty() {
-                    let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+                    let detail =
+                        "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
                     report.forbidden(format!("{field}.values"), detail);
                 }
             }
             other => {
-                report.invalid(format!("{field}.operator"), &json!(other), "not a valid selector operator");
+                report.invalid(
+                    format!("{field}.operator"),
+                    &json!(other),
+                    "not a valid selector operator",
+                );
             }
         }
     }

@@ -7,9 +7,16 @@ use crate::status::Cause;
 
 pub(super) fn check(report: &mut Report, field: &str, container: &Value) {
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
-        let Some(probe) = container.get(name) else { continue };
+        let Some(probe) = container.get(name) else {
+            continue;
+        };
         let field = format!("{field}.{name}");
-        handler(report, &field, probe, &["exec", "httpGet", "tcpSocket", "grpc"]);
+        handler(
+            report,
+            &field,
+            probe,
+            &["exec", "httpGet", "tcpSocket", "grpc"],
+        );
         for number in [
             "initialDelaySeconds",
             "timeoutSeconds",
@@ -27,18 +34,32 @@ pub(super) fn check(report: &mut Report, field: &str, container: &Value) {
         }
     }
     for hook in ["postStart", "preStop"] {
-        if let Some(found) = container.get("lifecycle").and_then(|lifecycle| lifecycle.get(hook)) {
+        if let Some(found) = container
+            .get("lifecycle")
+            .and_then(|lifecycle| lifecycle.get(hook))
+        {
             let field = format!("{field}.lifecycle.{hook}");
-            handler(report, &field, found, &["exec", "httpGet", "tcpSocket", "sleep"]);
+            handler(
+                report,
+                &field,
+                found,
+                &["exec", "httpGet", "tcpSocket", "sleep"],
+            );
         }
     }
 }
 
 /// Exactly one way to act.
 fn handler(report: &mut Report, field: &str, holder: &Value, kinds: &[&str]) {
-    let given: Vec<&str> = kinds.iter().copied().filter(|k| holder.get(*k).is_some()).collect();
+    let given: Vec<&str> = kinds
+        .iter()
+        .copied()
+        .filter(|k| holder.get(*k).is_some())
+        .collect();
     let Some((first, more)) = given.split_first() else {
-        report.0.push(Cause::required(field, "must specify a handler type"));
+        report
+            .0
+            .push(Cause::required(field, "must specify a handler type"));
         return;
     };
     for kind in more {

@@ -22,7 +22,11 @@ pub(super) fn check(report: &mut Report, new: &Value, old: Option<&Value>) {
     metadata::label_map(report, "spec.selector", spec, "selector");
     if text(spec, "type") == "ExternalName" {
         let target = text(spec, "externalName").trim_end_matches('.');
-        report.name("spec.externalName".to_owned(), Some(&json!(target)), name::subdomain);
+        report.name(
+            "spec.externalName".to_owned(),
+            Some(&json!(target)),
+            name::subdomain,
+        );
     }
     if text(spec, "type") == "LoadBalancer" && text(spec, "clusterIP") == "None" {
         let detail = "may not be set to 'None' for LoadBalancer services";
@@ -56,12 +60,21 @@ fn ports(report: &mut Report, spec: &Value) {
         }
         let protocol = text(port, "protocol");
         report.port(format!("{field}.port"), &port["port"]);
-        report.one_of(format!("{field}.protocol"), port.get("protocol"), &["SCTP", "TCP", "UDP"]);
+        report.one_of(
+            format!("{field}.protocol"),
+            port.get("protocol"),
+            &["SCTP", "TCP", "UDP"],
+        );
         report.port_or_name(format!("{field}.targetPort"), &port["targetPort"]);
         if !numbers.insert((protocol, port["port"].as_i64())) {
-            report.duplicate(field.clone(), &json!({"port": port["port"], "protocol": protocol}));
+            report.duplicate(
+                field.clone(),
+                &json!({"port": port["port"], "protocol": protocol}),
+            );
         }
-        let Some(node) = port["nodePort"].as_i64().filter(|number| *number != 0) else { continue };
+        let Some(node) = port["nodePort"].as_i64().filter(|number| *number != 0) else {
+            continue;
+        };
         if matches!(kind, "ClusterIP" | "ExternalName") {
             let detail = format!("may not be used when `type` is '{kind}'");
             report.forbidden(format!("{field}.nodePort"), &detail);
@@ -80,7 +93,10 @@ fn addresses(report: &mut Report, spec: &Value) {
             report.invalid(format!("spec.clusterIPs[{index}]"), address, detail);
         }
     }
-    let first = list(spec, "clusterIPs").first().and_then(Value::as_str).unwrap_or_default();
+    let first = list(spec, "clusterIPs")
+        .first()
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if text(spec, "clusterIP") != first {
         let detail = "first value must match `clusterIP`";
         report.invalid("spec.clusterIPs", &spec["clusterIPs"], detail);
@@ -97,5 +113,9 @@ fn unchanged_address(report: &mut Report, new: &Value, old: &Value) {
     if external(new) || external(old) || was.is_empty() || was == text(new, "clusterIP") {
         return;
     }
-    report.invalid("spec.clusterIPs[0]", &new["clusterIPs"], "may not change once set");
+    report.invalid(
+        "spec.clusterIPs[0]",
+        &new["clusterIPs"],
+        "may not change once set",
+    );
 }

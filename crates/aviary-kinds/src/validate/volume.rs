@@ -22,8 +22,13 @@ pub(super) fn check(report: &mut Report, field: &str, spec: &Value) -> BTreeSet<
 }
 
 fn source(report: &mut Report, field: &str, volume: &Value) {
-    let sources: Vec<&String> =
-        volume.as_object().into_iter().flatten().map(|(key, _)| key).filter(|k| *k != "name").collect();
+    let sources: Vec<&String> = volume
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key)
+        .filter(|k| *k != "name")
+        .collect();
     let Some((first, more)) = sources.split_first() else {
         report.required(field);
         return;

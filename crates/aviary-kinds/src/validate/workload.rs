@@ -8,7 +8,11 @@ use crate::status::Cause;
 pub(super) fn deployment(report: &mut Report, new: &Value, old: Option<&Value>) {
     let spec = &new["spec"];
     replicated(report, spec, old, "deployment");
-    for name in ["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"] {
+    for name in [
+        "minReadySeconds",
+        "revisionHistoryLimit",
+        "progressDeadlineSeconds",
+    ] {
         report.non_negative(format!("spec.{name}"), spec.get(name));
     }
     strategy(report, &spec["strategy"]);
@@ -16,14 +20,21 @@ pub(super) fn deployment(report: &mut Report, new: &Value, old: Option<&Value>) 
     if let (Some(seconds), ready) = (deadline.as_i64(), ready.as_i64().unwrap_or(0))
         && seconds <= ready
     {
-        report.invalid("spec.progressDeadlineSeconds", deadline, "must be greater than minReadySeconds");
+        report.invalid(
+            "spec.progressDeadlineSeconds",
+            deadline,
+            "must be greater than minReadySeconds",
+        );
     }
 }
 
 pub(super) fn replica_set(report: &mut Report, new: &Value, old: Option<&Value>) {
     let spec = &new["spec"];
     replicated(report, spec, old, "replicaset");
-    report.non_negative("spec.minReadySeconds".to_owned(), spec.get("minReadySeconds"));
+    report.non_negative(
+        "spec.minReadySeconds".to_owned(),
+        spec.get("minReadySeconds"),
+    );
 }
 
 /// Replicas, selector and template.
@@ -60,7 +71,11 @@ fn replicated(report: &mut Report, spec: &Value, old: Option<&Value>, word: &str
 
 fn strategy(report: &mut Report, strategy: &Value) {
     let kinds = ["Recreate", "RollingUpdate"];
-    report.one_of("spec.strategy.type".to_owned(), strategy.get("type"), &kinds);
+    report.one_of(
+        "spec.strategy.type".to_owned(),
+        strategy.get("type"),
+        &kinds,
+    );
     let rolling = strategy.get("rollingUpdate");
     match (text(strategy, "type"), rolling) {
         ("Recreate", Some(_)) => report.forbidden(
@@ -69,7 +84,9 @@ fn strategy(report: &mut Report, strategy: &Value) {
         ),
         ("RollingUpdate", None) => {
             let detail = "this should be defaulted and never be nil";
-            report.0.push(Cause::required("spec.strategy.rollingUpdate", detail));
+            report
+                .0
+                .push(Cause::required("spec.strategy.rollingUpdate", detail));
         }
         ("RollingUpdate", Some(rolling)) => rolling_update(report, rolling),
         _ => {}
@@ -79,7 +96,9 @@ fn strategy(report: &mut Report, strategy: &Value) {
 fn rolling_update(report: &mut Report, rolling: &Value) {
     for name in ["maxUnavailable", "maxSurge"] {
         let field = format!("spec.strategy.rollingUpdate.{name}");
-        let Some(value) = rolling.get(name) else { continue };
+        let Some(value) = rolling.get(name) else {
+            continue;
+        };
         match value.as_str() {
             None => report.non_negative(field, Some(value)),
             Some(text) => match percent(text) {
@@ -94,14 +113,26 @@ fn rolling_update(report: &mut Report, rolling: &Value) {
             },
         }
     }
-    let zero = |name: &str| rolling.get(name).is_none_or(|value| *value == 0 || *value == "0%");
+    let zero = |name: &str| {
+        rolling
+            .get(name)
+            .is_none_or(|value| *value == 0 || *value == "0%")
+    };
     if zero("maxUnavailable") && zero("maxSurge") {
         let field = "spec.strategy.rollingUpdate.maxUnavailable";
-        report.invalid(field, &rolling["maxUnavailable"], "may not be 0 when `maxSurge` is 0");
+        report.invalid(
+            field,
+            &rolling["maxUnavailable"],
+            "may not be 0 when `maxSurge` is 0",
+        );
     }
 }
 
 fn percent(text: &str) -> Option<u32> {
     let digits = text.strip_suffix('%')?;
-    digits.chars().all(|c| c.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    digits
+        .chars()
+        .all(|c| c.is_ascii_digit())
+        .then(|| digits.parse().ok())
+        .flatten()
 }
