@@ -20,6 +20,7 @@ pub(crate) mod protocol;
 mod serve;
 
 pub use launch::pod_init_main;
+pub(crate) use log::{previous as previous_log, rotated as rotated_log};
 
 /// Why a pod's init could not start or refused a command.
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ pub mod agent;
 mod dns;
 pub mod init;
 pub mod network;
+mod pod;
 pub mod sandbox;
 mod sys;
 
