@@ -82,9 +82,9 @@ pub(crate) fn decode(
 ) -> Result<Decoded, Invalid> {
     let mut object = body.clone();
     check_type_meta(kind, &mut object)?;
-    let builtin = matches!(kind.rules, Rules::BuiltIn);
+    let typed = matches!(kind.rules, Rules::BuiltIn);
     let mut walk = Walk {
-        builtin,
+        typed,
         unknown: Vec::new(),
         error: None,
     };
@@ -204,8 +204,11 @@ fn push(path: &mut String, name: &str) {
     path.push_str(name);
 }
 
+const OBJECT_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
+
 struct Walk {
-    builtin: bool,
+    /// Types are judged here and nulls dropped: built-in kinds, and everybody's metadata.
+    typed: bool,
     unknown: Vec<String>,
     error: Option<String>,
 }
@@ -213,13 +216,20 @@ struct Walk {
 impl Walk {
     /// Visits one value; `owner` is the struct that has it as a field.
     fn value(&mut self, schema: &Schema, value: &mut Value, path: &mut Path, owner: &str) {
+        let outer = self.typed;
+        self.typed |= schema.name.as_deref() == Some(OBJECT_META);
+        self.visit(schema, value, path, owner);
+        self.typed = outer;
+    }
+
+    fn visit(&mut self, schema: &Schema, value: &mut Value, path: &mut Path, owner: &str) {
         if let Err(wanted) = self.fits(schema, value) {
             self.error
                 .get_or_insert_with(|| type_error(value, owner, path, &wanted));
             return;
         }
         match value {
-            Value::String(text) if self.builtin => {
+            Value::String(text) if self.typed => {
                 if let Err(detail) = format::check(schema.format.as_deref(), text) {
                     self.error.get_or_insert(detail);
                 }
@@ -231,7 +241,7 @@ impl Walk {
                 let Some(inner) = &schema.items else { return };
                 for (index, item) in items.iter_mut().enumerate() {
                     path.with(Part::Item(index), |path| {
-                        self.value(inner, item, path, owner)
+                        self.value(inner, item, path, owner);
                     });
                 }
             }
@@ -254,7 +264,7 @@ impl Walk {
                 Part::Key(name)
             };
             match schema.field(name) {
-                Some(field) if child.is_null() && self.builtin && field.kind != Type::Any => {
+                Some(field) if child.is_null() && self.typed && field.kind != Type::Any => {
                     gone.push(name.clone());
                 }
                 Some(field) => path.with(part, |path| self.value(field, child, path, owner)),
@@ -272,7 +282,7 @@ impl Walk {
 
     /// `Err` gives Go's name of the wanted type. Custom kinds are judged later, by their rules.
     fn fits(&self, schema: &Schema, value: &Value) -> Result<(), String> {
-        if !self.builtin || value.is_null() {
+        if !self.typed || value.is_null() {
             return Ok(());
         }
         let ok = match schema.kind {

@@ -140,6 +140,7 @@ fn builtin_paths(kind: &Kind) -> &'static [&'static str] {
             "spec.hostNetwork",
             "status.phase",
             "status.podIP",
+            "status.podIPs",
             "status.nominatedNodeName",
         ],
         "Event" if kind.group.is_empty() => &[
@@ -177,6 +178,9 @@ fn builtin_paths(kind: &Kind) -> &'static [&'static str] {
 fn text_at(object: &Value, path: &str) -> String {
     if path == "source" {
         return text_at(object, "source.component");
+    }
+    if path == "status.podIPs" {
+        return text_at(object, "status.podIP");
     }
     let found = path.split('.').try_fold(object, |at, part| at.get(part));
     match found {

@@ -71,6 +71,8 @@ pub struct Schema {
     pub name: Option<Arc<str>>,
     /// What the field means, for `kubectl explain`.
     pub description: Option<Arc<str>>,
+    /// What the named type means, wherever it is used.
+    pub type_description: Option<Arc<str>>,
     /// What the value must be.
     pub kind: Type,
     /// Refinement of the type: `int32`, `int64`, `date-time`, `byte`, `quantity`, ...

@@ -118,3 +118,46 @@ fn text_without_its_form_is_refused() {
         assert!(error.to_string().contains(text), "{error}");
     }
 }
+
+#[derive(Debug)]
+struct Anything;
+
+impl crate::kind::CustomRules for Anything {
+    fn validate(&self, _: &Value, _: Option<&Value>) -> Vec<crate::Cause> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn custom_kind_is_strict_about_metadata_only() {
+    let mut custom = Kind::clone(&kind("", "configmaps"));
+    let mut schema = Schema::default();
+    schema
+        .properties
+        .insert("metadata".into(), crate::schema::object_meta());
+    for name in ["apiVersion", "kind", "spec"] {
+        schema
+            .properties
+            .insert(name.into(), Schema::default().into());
+    }
+    custom.schema = schema.into();
+    custom.rules = Rules::Custom {
+        rules: std::sync::Arc::new(Anything),
+        columns: [].into(),
+        selectable: [].into(),
+        status: false,
+    };
+    let body = json!({"metadata": {"labels": {"a": 1}}, "spec": {"x": null}});
+    let error = custom.decode(&body, FieldValidation::Warn).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("cannot unmarshal number into Go struct field ObjectMeta")
+    );
+    let body = json!({"metadata": {"name": "a", "nam": "b"}, "spec": {"x": null}});
+    let decoded = custom
+        .decode(&body, FieldValidation::Warn)
+        .expect("decodes");
+    assert_eq!(decoded.warnings, ["unknown field \"metadata.nam\""]);
+    assert_eq!(decoded.object["spec"], json!({"x": null}));
+}

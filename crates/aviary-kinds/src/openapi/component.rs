@@ -72,7 +72,11 @@ impl Components {
 
     fn body(&mut self, schema: &Schema) -> Value {
         let mut map = Map::new();
-        if let Some(text) = &schema.description {
+        let text = schema
+            .type_description
+            .as_ref()
+            .or(schema.description.as_ref());
+        if let Some(text) = text {
             map.insert("description".into(), json!(&**text));
         }
         add_type(&mut map, schema);

@@ -62,6 +62,7 @@ impl Convert<'_> {
             ..schema
         };
         schema.atomic_map |= annotations::is_atomic(name);
+        schema.type_description.clone_from(&schema.description);
         let schema = Arc::new(schema);
         self.done.insert(name.to_owned(), schema.clone());
         schema

@@ -85,7 +85,7 @@ fn deployment_faults_are_found() {
     check_deployment(
         |d| {
             d["spec"]["template"]["spec"]["containers"][0]["ports"] =
-                json!([{"containerPort": 70000}])
+                json!([{"containerPort": 70000}]);
         },
         &[
             "spec.template.spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
@@ -94,7 +94,7 @@ fn deployment_faults_are_found() {
     check_deployment(
         |d| {
             d["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] =
-                json!([{"name": "v", "mountPath": "/v"}])
+                json!([{"name": "v", "mountPath": "/v"}]);
         },
         &["spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"v\""],
     );
