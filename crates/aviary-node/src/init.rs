@@ -21,6 +21,7 @@ mod serve;
 
 pub use launch::pod_init_main;
 pub(crate) use log::{previous as previous_log, rotated as rotated_log};
+pub(crate) use mount::replace_etc;
 
 /// Why a pod's init could not start or refused a command.
 #[derive(Debug, thiserror::Error)]

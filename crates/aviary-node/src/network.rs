@@ -17,6 +17,18 @@ pub(crate) const DNS_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 /// First address of the range of Service addresses, a /16.
 pub(crate) const SERVICE_RANGE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 0);
 
+/// Where programs look for names: other sources, such as systemd-resolved, know nothing of the cluster.
+pub(crate) const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\n";
+
+/// The resolver configuration of a pod in `namespace`. Source: kubelet, DNS policy `ClusterFirst`.
+pub(crate) fn resolv_conf(namespace: &str) -> String {
+    format!(
+        "search {namespace}.svc.cluster.local svc.cluster.local cluster.local\n\
+         nameserver {DNS_ADDRESS}\n\
+         options ndots:5\n"
+    )
+}
+
 /// Why a network operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -142,7 +142,7 @@ pub(super) fn hide(home: &Path, reveal: &[PathBuf]) -> io::Result<()> {
 }
 
 /// Shows the files of `folder` in place of the host's files of the same name in `/etc`.
-pub(super) fn replace_etc(folder: &Path, spare: &Path) -> io::Result<()> {
+pub(crate) fn replace_etc(folder: &Path, spare: &Path) -> io::Result<()> {
     let mut view = View::default();
     for name in ["hosts", "resolv.conf", "nsswitch.conf"] {
         let (source, target) = (folder.join(name), Path::new("/etc").join(name));

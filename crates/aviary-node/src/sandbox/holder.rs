@@ -181,6 +181,7 @@ fn node_init(home: &Path, parent_lives: &OwnedFd, ready: OwnedFd) -> Result<(), 
     // Where a container engine masks parts of /proc the kernel refuses a new one; the old one serves.
     let plain = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let _ = mount(Some("proc"), "/proc", Some("proc"), plain, none);
+    show_names(home)?;
     network::link::make_node()?;
     let mut dns = start_dns(home)?;
     fs::File::from(ready)
@@ -202,6 +203,17 @@ fn node_init(home: &Path, parent_lives: &OwnedFd, ready: OwnedFd) -> Result<(), 
             }
         }
     }
+}
+
+/// Programs run in the node's network find Services by name.
+fn show_names(home: &Path) -> Result<(), Error> {
+    let what = || Error::io("cannot show the node's files in /etc");
+    let etc = home.join("run/etc");
+    let spare = home.join("run/root");
+    fs::create_dir_all(&etc).map_err(what())?;
+    fs::write(etc.join("resolv.conf"), network::resolv_conf("default")).map_err(what())?;
+    fs::write(etc.join("nsswitch.conf"), network::NSSWITCH).map_err(what())?;
+    crate::init::replace_etc(&etc, &spare).map_err(what())
 }
 
 /// Asks every process of the sandbox to end and waits for them, at most [`STOP_GRACE`].

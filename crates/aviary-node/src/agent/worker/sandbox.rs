@@ -13,7 +13,7 @@ use super::{Context, RETRY, Worker};
 use crate::init::client::{Watch, call};
 use crate::init::protocol::{Exit, Request};
 use crate::init::{self, PodSpec};
-use crate::network::{DNS_ADDRESS, NODE_ADDRESS};
+use crate::network::{NODE_ADDRESS, NSSWITCH, resolv_conf};
 use crate::pod::proxy::{self, Role};
 use crate::pod::record::{Ended, Run};
 use crate::pod::{self};
@@ -141,11 +141,7 @@ impl Worker {
         let etc = self.folder.join("etc");
         fs::write(etc.join("hosts"), self.hosts(spec))?;
         fs::write(etc.join("resolv.conf"), resolv_conf(&spec.namespace))?;
-        // Other sources of names, such as systemd-resolved, know nothing of the cluster.
-        fs::write(
-            etc.join("nsswitch.conf"),
-            "passwd: files\ngroup: files\nhosts: files dns\n",
-        )?;
+        fs::write(etc.join("nsswitch.conf"), NSSWITCH)?;
         let text = serde_json::to_vec(spec)?;
         fs::write(self.folder.join("init.json"), text)
     }
@@ -244,12 +240,4 @@ fn remove_folder(folder: &Path) {
     {
         tracing::warn!(%error, folder = %folder.display(), "cannot remove a pod's folder");
     }
-}
-
-fn resolv_conf(namespace: &str) -> String {
-    format!(
-        "search {namespace}.svc.cluster.local svc.cluster.local cluster.local\n\
-         nameserver {DNS_ADDRESS}\n\
-         options ndots:5\n"
-    )
 }
