@@ -1,0 +1,112 @@
+//! The rules of one version of a custom kind, compiled once.
+
+use std::fmt;
+
+use kube_cel::CompiledSchema;
+use serde_json::Value;
+
+use super::structural::{self, Patterns};
+use crate::{kind::CustomRules, status::Cause};
+
+/// A schema with its regular expressions and CEL programs compiled.
+pub(super) struct Compiled {
+    schema: Value,
+    patterns: Patterns,
+    /// `None` when the schema has no CEL rule.
+    cel: Option<CompiledSchema>,
+}
+
+impl fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compiled").field("cel", &self.cel.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Compiled {
+    pub(super) fn new(schema: &Value) -> Self {
+        let cel = has_rules(schema).then(|| kube_cel::compile_schema(schema));
+        Self { schema: schema.clone(), patterns: Patterns::of(schema), cel }
+    }
+
+    fn structural(&self, object: &Value) -> Vec<Cause> {
+        let mut causes = structural::object(&self.schema, &self.patterns, object);
+        structural::unique_items(&self.schema, object, "", &mut causes);
+        causes
+    }
+}
+
+impl CustomRules for Compiled {
+    fn validate(&self, new: &Value, old: Option<&Value>) -> Vec<Cause> {
+        let mut causes = self.structural(new);
+        if !causes.is_empty()
+            && let Some(old) = old
+        {
+            // What was wrong before and has not been touched may stay: a definition can become
+            // stricter while its objects live on.
+            let before = self.structural(old);
+            causes.retain(|cause| !before.contains(cause));
+        }
+        let Some(cel) = &self.cel else { return causes };
+        if causes.is_empty() {
+            if let Err(errors) = kube_cel::validate_compiled(cel, new, old) {
+                causes.extend(errors.into_iter().map(|error| cel_cause(&error, new)));
+            }
+        } else {
+            causes.push(Cause::invalid(
+                "<nil>",
+                &Value::Null,
+                "some validation rules were not checked because the object was invalid; correct \
+                 the existing errors to complete validation",
+            ));
+        }
+        causes
+    }
+}
+
+/// The finding of a CEL rule. The value is shown when it is a scalar.
+fn cel_cause(error: &kube_cel::ValidationError, object: &Value) -> Cause {
+    let field = if error.field_path.is_empty() { "<nil>" } else { &error.field_path };
+    let message = error.message.trim();
+    match error.reason.as_deref() {
+        Some("FieldValueRequired") => Cause::required(field, message),
+        Some("FieldValueForbidden") => Cause::forbidden(field, message),
+        Some("FieldValueDuplicate") => match at(object, &error.field_path) {
+            Some(value) => Cause::duplicate(field, value),
+            None => Cause::invalid(field, &Value::Null, message),
+        },
+        _ => match at(object, &error.field_path) {
+            Some(value) if !value.is_object() && !value.is_array() => {
+                Cause::invalid(field, value, message)
+            }
+            _ => Cause {
+                reason: "FieldValueInvalid",
+                message: format!("Invalid value: {message}"),
+                field: field.to_owned(),
+            },
+        },
+    }
+}
+
+/// The value at a path such as `spec.http[0].name`.
+fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    let mut value = object;
+    for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
+        value = match step.strip_suffix(']') {
+            Some(index) => value.get(index.parse::<usize>().ok()?)?,
+            None => value.get(step)?,
+        };
+    }
+    Some(value)
+}
+
+/// Whether any node of the schema has a CEL rule.
+pub(super) fn has_rules(schema: &Value) -> bool {
+    match schema {
+        Value::Object(map) => {
+            map.get("x-kubernetes-validations").is_some_and(Value::is_array)
+                || map.iter().any(|(key, child)| key != "default" && has_rules(child))
+        }
+        Value::Array(items) => items.iter().any(has_rules),
+        _ => false,
+    }
+}
