@@ -34,7 +34,11 @@ pub struct Error {
 }
 
 fn list(causes: &[Cause]) -> String {
-    causes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    causes
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// One kind for each served version of a definition.
@@ -46,24 +50,40 @@ pub fn kinds(definition: &Value) -> Result<Vec<Kind>, Error> {
     default(&mut definition);
     let causes = validate(&definition, None);
     if !causes.is_empty() {
-        return Err(Error { name: text(&definition["metadata"]["name"]).to_owned(), causes });
+        return Err(Error {
+            name: text(&definition["metadata"]["name"]).to_owned(),
+            causes,
+        });
     }
     let spec = &definition["spec"];
-    let served = elements(&spec["versions"]).iter().filter(|version| version["served"] == true);
+    let served = elements(&spec["versions"])
+        .iter()
+        .filter(|version| version["served"] == true);
     Ok(served.map(|version| kind(spec, version)).collect())
 }
 
 /// Fills in what the server fills in for absent fields of a definition.
 pub fn default(definition: &mut Value) {
-    let Some(spec) = definition.get_mut("spec").and_then(Value::as_object_mut) else { return };
+    let Some(spec) = definition.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
     if let Some(names) = spec.get_mut("names").and_then(Value::as_object_mut) {
-        let kind = names.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let kind = names
+            .get("kind")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         if !kind.is_empty() {
-            names.entry("singular").or_insert_with(|| json!(kind.to_lowercase()));
-            names.entry("listKind").or_insert_with(|| json!(format!("{kind}List")));
+            names
+                .entry("singular")
+                .or_insert_with(|| json!(kind.to_lowercase()));
+            names
+                .entry("listKind")
+                .or_insert_with(|| json!(format!("{kind}List")));
         }
     }
-    spec.entry("conversion").or_insert_with(|| json!({"strategy": "None"}));
+    spec.entry("conversion")
+        .or_insert_with(|| json!({"strategy": "None"}));
 }
 
 /// What is wrong with a defaulted definition; empty when it may be stored. `old` is the stored
@@ -95,11 +115,24 @@ fn kind(spec: &Value, version: &Value) -> Kind {
         singular: text(&names["singular"]).into(),
         short_names: texts(&names["shortNames"]),
         categories: texts(&names["categories"]),
-        scope: if spec["scope"] == "Cluster" { Scope::Cluster } else { Scope::Namespaced },
+        scope: if spec["scope"] == "Cluster" {
+            Scope::Cluster
+        } else {
+            Scope::Namespaced
+        },
         subresources: subresources(version, &group, &version_name, &kind_name),
-        verbs: ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"]
-            .map(Arc::from)
-            .to_vec(),
+        verbs: [
+            "delete",
+            "deletecollection",
+            "get",
+            "list",
+            "patch",
+            "create",
+            "update",
+            "watch",
+        ]
+        .map(Arc::from)
+        .to_vec(),
         scale: scale(version),
         schema: Arc::new(tree::root(raw, &schema_name)),
         deprecation: deprecation(version, &group, &version_name, &kind_name),
@@ -108,7 +141,10 @@ fn kind(spec: &Value, version: &Value) -> Kind {
         delete_returns_object: false,
         rules: Rules::Custom {
             rules: Arc::new(rules::Compiled::new(raw)),
-            columns: elements(&version["additionalPrinterColumns"]).iter().map(column).collect(),
+            columns: elements(&version["additionalPrinterColumns"])
+                .iter()
+                .map(column)
+                .collect(),
             selectable: elements(&version["selectableFields"])
                 .iter()
                 .map(|field| text(&field["jsonPath"]).into())
@@ -172,7 +208,10 @@ fn text(value: &Value) -> &str {
 }
 
 fn texts(value: &Value) -> Vec<Arc<str>> {
-    elements(value).iter().map(|item| text(item).into()).collect()
+    elements(value)
+        .iter()
+        .map(|item| text(item).into())
+        .collect()
 }
 
 fn elements(value: &Value) -> &[Value] {

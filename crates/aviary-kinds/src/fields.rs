@@ -12,7 +12,10 @@ mod tests;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{Kind, status::{Cause, Status}};
+use crate::{
+    Kind,
+    status::{Cause, Status},
+};
 
 /// Who writes, and how.
 #[derive(Clone, Copy, Debug)]

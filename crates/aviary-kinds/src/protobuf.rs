@@ -61,7 +61,11 @@ pub fn decode(body: &[u8]) -> Result<Value, Error> {
     };
     let wrapper = message(&table::UNKNOWN, wrapped, "", 0)?;
     let text = |pointer: &str| {
-        wrapper.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+        wrapper
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     };
     let (api_version, kind) = (text("/typeMeta/apiVersion"), text("/typeMeta/kind"));
     let Some(root) = table::root(&api_version, &kind) else {
@@ -94,8 +98,11 @@ fn message(table: &Message, bytes: &[u8], path: &str, depth: usize) -> Result<Va
                  object as JSON or YAML"
             )));
         };
-        let path =
-            if path.is_empty() { field.name.to_owned() } else { format!("{path}.{}", field.name) };
+        let path = if path.is_empty() {
+            field.name.to_owned()
+        } else {
+            format!("{path}.{}", field.name)
+        };
         set_field(&mut object, field, &raw, &path, depth)?;
     }
     Ok(Value::Object(object))
@@ -142,23 +149,24 @@ fn set_field(
 }
 
 /// A map entry: field 1 is the key, field 2 the value.
-fn entry(
-    item: &Shape,
-    raw: &Raw<'_>,
-    path: &str,
-    depth: usize,
-) -> Result<(String, Value), Error> {
+fn entry(item: &Shape, raw: &Raw<'_>, path: &str, depth: usize) -> Result<(String, Value), Error> {
     let mut key = String::new();
     let mut found = None;
     let mut reader = Reader::new(raw.bytes(path)?);
     while let Some((number, raw)) = reader.next()? {
         match number {
-            1 => key = raw.text(path)?.to_owned(),
+            1 => raw.text(path)?.clone_into(&mut key),
             2 => found = Some(value(item, &raw, path, depth)?),
             _ => return Err(Error::at(path, "a map entry has only a key and a value")),
         }
     }
-    let empty = || if matches!(item, Shape::Text | Shape::Bytes) { Value::from("") } else { Value::Null };
+    let empty = || {
+        if matches!(item, Shape::Text | Shape::Bytes) {
+            Value::from("")
+        } else {
+            Value::Null
+        }
+    };
     Ok((key, found.unwrap_or_else(empty)))
 }
 
@@ -172,11 +180,18 @@ fn value(shape: &Shape, raw: &Raw<'_>, path: &str, depth: usize) -> Result<Value
         Shape::Time => time(raw.bytes(path)?, path, depth)?,
         Shape::Quantity => {
             let quantity = message(&table::QUANTITY, raw.bytes(path)?, path, depth + 1)?;
-            quantity.get("string").cloned().unwrap_or_else(|| Value::from("0"))
+            quantity
+                .get("string")
+                .cloned()
+                .unwrap_or_else(|| Value::from("0"))
         }
         Shape::IntOrString => {
             let both = message(&table::INT_OR_STRING, raw.bytes(path)?, path, depth + 1)?;
-            let name = if both.get("type").is_some() { "strVal" } else { "intVal" };
+            let name = if both.get("type").is_some() {
+                "strVal"
+            } else {
+                "intVal"
+            };
             both.get(name).cloned().unwrap_or_else(|| Value::from(0))
         }
         Shape::List(_) | Shape::Map(_) => {
@@ -191,7 +206,7 @@ fn time(bytes: &[u8], path: &str, depth: usize) -> Result<Value, Error> {
     let Some(seconds) = parts.get("seconds").and_then(Value::as_i64) else {
         return Ok(Value::Null);
     };
-    let time = Timestamp::from_second(seconds)
-        .map_err(|_| Error::at(path, "the time is out of range"))?;
+    let time =
+        Timestamp::from_second(seconds).map_err(|_| Error::at(path, "the time is out of range"))?;
     Ok(Value::from(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()))
 }

@@ -16,7 +16,11 @@ pub(super) fn definition(definition: &Value, old: Option<&Value>) -> Vec<Cause> 
     check.versions(spec);
     let strategy = &spec["conversion"]["strategy"];
     if !matches!(strategy.as_str(), None | Some("None")) {
-        check.0.push(Cause::unsupported("spec.conversion.strategy", strategy, &["None"]));
+        check.0.push(Cause::unsupported(
+            "spec.conversion.strategy",
+            strategy,
+            &["None"],
+        ));
     }
     if let Some(old) = old {
         for (pointer, field) in [
@@ -27,7 +31,9 @@ pub(super) fn definition(definition: &Value, old: Option<&Value>) -> Vec<Cause> 
             let (new, old) = (definition.pointer(pointer), old.pointer(pointer));
             if new != old {
                 let value = new.unwrap_or(&Value::Null);
-                check.0.push(Cause::invalid(field, value, "field is immutable"));
+                check
+                    .0
+                    .push(Cause::invalid(field, value, "field is immutable"));
             }
         }
     }
@@ -55,36 +61,49 @@ impl Check {
         }
         let plural = text(&names["plural"]);
         let group = text(&spec["group"]);
-        for (value, field) in [(&names["plural"], "plural"), (&names["singular"], "singular")] {
+        for (value, field) in [
+            (&names["plural"], "plural"),
+            (&names["singular"], "singular"),
+        ] {
             if !text(value).is_empty() && !is_label(text(value)) {
                 let detail = "a DNS-1035 label must consist of lower case alphanumeric characters \
                      or '-', start with an alphabetic character, and end with an alphanumeric \
                      character (e.g. 'my-name',  or 'abc-123', regex used for validation is \
                      '[a-z]([-a-z0-9]*[a-z0-9])?')";
-                self.0.push(Cause::invalid(format!("spec.names.{field}"), value, detail));
+                self.0
+                    .push(Cause::invalid(format!("spec.names.{field}"), value, detail));
             }
         }
         if !group.is_empty() && !group.contains('.') {
             let detail = "should be a domain with at least one dot";
-            self.0.push(Cause::invalid("spec.group", &spec["group"], detail));
+            self.0
+                .push(Cause::invalid("spec.group", &spec["group"], detail));
         }
         if complete && definition["metadata"]["name"] != format!("{plural}.{group}") {
             let detail = "must be spec.names.plural+\".\"+spec.group";
-            self.0.push(Cause::invalid("metadata.name", &definition["metadata"]["name"], detail));
+            self.0.push(Cause::invalid(
+                "metadata.name",
+                &definition["metadata"]["name"],
+                detail,
+            ));
         }
         if !matches!(spec["scope"].as_str(), Some("Cluster" | "Namespaced")) {
             if text(&spec["scope"]).is_empty() {
                 self.0.push(Cause::required("spec.scope", ""));
             } else {
                 let scopes = ["Cluster", "Namespaced"];
-                self.0.push(Cause::unsupported("spec.scope", &spec["scope"], &scopes));
+                self.0
+                    .push(Cause::unsupported("spec.scope", &spec["scope"], &scopes));
             }
         }
     }
 
     fn versions(&mut self, spec: &Value) {
         let versions = elements(&spec["versions"]);
-        let stored = versions.iter().filter(|version| version["storage"] == true).count();
+        let stored = versions
+            .iter()
+            .filter(|version| version["storage"] == true)
+            .count();
         if stored != 1 {
             self.0.push(Cause {
                 reason: "FieldValueInvalid",
@@ -96,8 +115,13 @@ impl Check {
         for (index, version) in versions.iter().enumerate() {
             let path = format!("spec.versions[{index}]");
             self.require(&version["name"], &format!("{path}.name"));
-            if versions.iter().take(index).any(|other| other["name"] == version["name"]) {
-                self.0.push(Cause::duplicate(format!("{path}.name"), &version["name"]));
+            if versions
+                .iter()
+                .take(index)
+                .any(|other| other["name"] == version["name"])
+            {
+                self.0
+                    .push(Cause::duplicate(format!("{path}.name"), &version["name"]));
             }
             let path = format!("{path}.schema.openAPIV3Schema");
             let schema = &version["schema"]["openAPIV3Schema"];
@@ -107,7 +131,11 @@ impl Check {
                     self.0.push(Cause::required(format!("{path}.type"), detail));
                 } else if schema["type"] != "object" {
                     let detail = "must be object at the root";
-                    self.0.push(Cause::invalid(format!("{path}.type"), &schema["type"], detail));
+                    self.0.push(Cause::invalid(
+                        format!("{path}.type"),
+                        &schema["type"],
+                        detail,
+                    ));
                 }
                 self.node(schema, &path);
                 self.rules(schema, &path);
@@ -131,7 +159,10 @@ impl Check {
                 "additionalProperties cannot be set to false",
             )),
             Some(field @ Value::Object(_)) => {
-                if schema["properties"].as_object().is_some_and(|fields| !fields.is_empty()) {
+                if schema["properties"]
+                    .as_object()
+                    .is_some_and(|fields| !fields.is_empty())
+                {
                     self.0.push(Cause::forbidden(
                         format!("{path}.additionalProperties"),
                         "additionalProperties and properties are mutual exclusive",
@@ -148,7 +179,10 @@ impl Check {
             self.typed(items, &path, "specified array items");
             self.node(items, &path);
         } else if schema["type"] == "array" {
-            self.0.push(Cause::required(format!("{path}.items"), "must be specified"));
+            self.0.push(Cause::required(
+                format!("{path}.items"),
+                "must be specified",
+            ));
         }
         self.list(schema, path);
         for (name, branch) in branches(schema) {
@@ -157,12 +191,16 @@ impl Check {
     }
 
     fn typed(&mut self, schema: &Value, path: &str, place: &str) {
-        let free = ["x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields"]
-            .iter()
-            .any(|flag| schema[*flag] == true);
+        let free = [
+            "x-kubernetes-int-or-string",
+            "x-kubernetes-preserve-unknown-fields",
+        ]
+        .iter()
+        .any(|flag| schema[*flag] == true);
         if text(&schema["type"]).is_empty() && !free {
             let detail = format!("must not be empty for {place}");
-            self.0.push(Cause::required(format!("{path}.type"), &detail));
+            self.0
+                .push(Cause::required(format!("{path}.type"), &detail));
         }
     }
 
@@ -176,7 +214,8 @@ impl Check {
             ("additionalItems", "additionalItems is not supported"),
         ] {
             if schema.get(name).is_some() {
-                self.0.push(Cause::forbidden(format!("{path}.{name}"), detail));
+                self.0
+                    .push(Cause::forbidden(format!("{path}.{name}"), detail));
             }
         }
         if schema["uniqueItems"] == true {
@@ -188,26 +227,41 @@ impl Check {
         let types = ["object", "array", "string", "integer", "number", "boolean"];
         let given = text(&schema["type"]);
         if !given.is_empty() && !types.contains(&given) {
-            self.0.push(Cause::unsupported(format!("{path}.type"), &schema["type"], &types));
+            self.0.push(Cause::unsupported(
+                format!("{path}.type"),
+                &schema["type"],
+                &types,
+            ));
         }
         if let Some(pattern) = schema["pattern"].as_str()
             && let Err(error) = Regex::new(pattern)
         {
             let detail = format!("must be a valid regular expression, but isn't: {error}");
-            self.0.push(Cause::invalid(format!("{path}.pattern"), &schema["pattern"], &detail));
+            self.0.push(Cause::invalid(
+                format!("{path}.pattern"),
+                &schema["pattern"],
+                &detail,
+            ));
         }
     }
 
     /// `allOf` and its kin: they may only restrict values, not shape them.
     fn branch(&mut self, schema: &Value, path: &str) {
-        for name in ["description", "type", "default", "additionalProperties", "nullable", "title"]
-        {
+        for name in [
+            "description",
+            "type",
+            "default",
+            "additionalProperties",
+            "nullable",
+            "title",
+        ] {
             if name == "type" && schema["type"].as_str().is_some() && is_int_or_string(schema) {
                 continue;
             }
             if schema.get(name).is_some() {
                 let detail = "must be empty to be structural";
-                self.0.push(Cause::forbidden(format!("{path}.{name}"), detail));
+                self.0
+                    .push(Cause::forbidden(format!("{path}.{name}"), detail));
             }
         }
         self.keywords(schema, path);
@@ -242,7 +296,8 @@ impl Check {
             if schema["items"]["properties"].get(text(key)).is_none() {
                 let detail = "entries in x-kubernetes-list-map-keys must all be names of item \
                               properties";
-                self.0.push(Cause::invalid(format!("{keys_path}[{index}]"), key, detail));
+                self.0
+                    .push(Cause::invalid(format!("{keys_path}[{index}]"), key, detail));
             }
         }
     }
@@ -258,7 +313,11 @@ impl Check {
             .filter(|(name, _)| *name == "x-kubernetes-validations" || *name == "type")
             .map(|(name, value)| (name.clone(), value.clone()))
             .collect();
-        for (index, result) in kube_cel::compile_schema(&own).validations.iter().enumerate() {
+        for (index, result) in kube_cel::compile_schema(&own)
+            .validations
+            .iter()
+            .enumerate()
+        {
             let Err(error) = result else { continue };
             let field = match error {
                 CompilationError::MessageExpressionParse { .. } => "messageExpression",
@@ -266,7 +325,11 @@ impl Check {
             };
             let rule = &schema["x-kubernetes-validations"][index][field];
             let path = format!("{path}.x-kubernetes-validations[{index}].{field}");
-            self.0.push(Cause::invalid(path, rule, &format!("compilation failed: {error}")));
+            self.0.push(Cause::invalid(
+                path,
+                rule,
+                &format!("compilation failed: {error}"),
+            ));
         }
         for (name, field) in schema["properties"].as_object().into_iter().flatten() {
             self.rules(field, &format!("{path}.properties[{name}]"));
@@ -297,5 +360,7 @@ fn is_label(name: &str) -> bool {
     name.len() <= 63
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && !name.ends_with('-')
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }

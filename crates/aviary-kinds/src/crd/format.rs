@@ -36,7 +36,10 @@ fn is_duration(text: &str) -> bool {
         let digits = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
         let number = rest.strip_suffix(digits).unwrap_or_default();
         let units = ["ns", "us", "µs", "ms", "s", "m", "h"];
-        let unit = units.iter().filter(|unit| digits.starts_with(**unit)).max_by_key(|u| u.len());
+        let unit = units
+            .iter()
+            .filter(|unit| digits.starts_with(**unit))
+            .max_by_key(|u| u.len());
         match (number.parse::<f64>(), unit) {
             (Ok(_), Some(unit)) => rest = digits.strip_prefix(unit).unwrap_or_default(),
             _ => return false,
@@ -68,7 +71,9 @@ fn is_uri(text: &str) -> bool {
     }
     text.split_once(':').is_some_and(|(scheme, rest)| {
         scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+            && scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
             && !rest.is_empty()
             && !rest.contains(char::is_whitespace)
     })

@@ -18,14 +18,20 @@ pub(super) struct Compiled {
 
 impl fmt::Debug for Compiled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Compiled").field("cel", &self.cel.is_some()).finish_non_exhaustive()
+        f.debug_struct("Compiled")
+            .field("cel", &self.cel.is_some())
+            .finish_non_exhaustive()
     }
 }
 
 impl Compiled {
     pub(super) fn new(schema: &Value) -> Self {
         let cel = has_rules(schema).then(|| kube_cel::compile_schema(schema));
-        Self { schema: schema.clone(), patterns: Patterns::of(schema), cel }
+        Self {
+            schema: schema.clone(),
+            patterns: Patterns::of(schema),
+            cel,
+        }
     }
 
     fn structural(&self, object: &Value) -> Vec<Cause> {
@@ -65,7 +71,11 @@ impl CustomRules for Compiled {
 
 /// The finding of a CEL rule. The value is shown when it is a scalar.
 fn cel_cause(error: &kube_cel::ValidationError, object: &Value) -> Cause {
-    let field = if error.field_path.is_empty() { "<nil>" } else { &error.field_path };
+    let field = if error.field_path.is_empty() {
+        "<nil>"
+    } else {
+        &error.field_path
+    };
     let message = error.message.trim();
     match error.reason.as_deref() {
         Some("FieldValueRequired") => Cause::required(field, message),
@@ -103,8 +113,11 @@ fn at<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
 pub(super) fn has_rules(schema: &Value) -> bool {
     match schema {
         Value::Object(map) => {
-            map.get("x-kubernetes-validations").is_some_and(Value::is_array)
-                || map.iter().any(|(key, child)| key != "default" && has_rules(child))
+            map.get("x-kubernetes-validations")
+                .is_some_and(Value::is_array)
+                || map
+                    .iter()
+                    .any(|(key, child)| key != "default" && has_rules(child))
         }
         Value::Array(items) => items.iter().any(has_rules),
         _ => false,

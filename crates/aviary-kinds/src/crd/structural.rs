@@ -32,16 +32,22 @@ fn collect_patterns(schema: &Value, patterns: &mut HashMap<String, Regex>) {
             {
                 patterns.insert(pattern.clone(), regex);
             }
-            map.values().for_each(|child| collect_patterns(child, patterns));
+            map.values()
+                .for_each(|child| collect_patterns(child, patterns));
         }
-        Value::Array(items) => items.iter().for_each(|item| collect_patterns(item, patterns)),
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| collect_patterns(item, patterns)),
         _ => {}
     }
 }
 
 /// Judges a whole object; its `metadata` has rules of its own elsewhere.
 pub(super) fn object(schema: &Value, patterns: &Patterns, object: &Value) -> Vec<Cause> {
-    let mut walk = Walk { patterns, causes: Vec::new() };
+    let mut walk = Walk {
+        patterns,
+        causes: Vec::new(),
+    };
     walk.value(schema, object, "", true);
     walk.causes
 }
@@ -72,7 +78,8 @@ impl Walk<'_> {
 
     fn invalid(&mut self, path: &str, value: &Value, rule: &str) {
         let detail = format!("{} in body {rule}", shown(path));
-        self.causes.push(Cause::invalid(shown(path), value, &detail));
+        self.causes
+            .push(Cause::invalid(shown(path), value, &detail));
     }
 
     fn wrong_type(&mut self, path: &str, given: &Value, wanted: &str) {
@@ -101,25 +108,42 @@ impl Walk<'_> {
     }
 
     fn check_enum(&mut self, schema: &Value, value: &Value, path: &str) {
-        let Some(Value::Array(allowed)) = schema.get("enum") else { return };
+        let Some(Value::Array(allowed)) = schema.get("enum") else {
+            return;
+        };
         if allowed.contains(value) {
             return;
         }
         let names: Vec<String> = allowed
             .iter()
-            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            .map(|value| {
+                value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned)
+            })
             .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.causes.push(Cause::unsupported(shown(path), value, &names));
+        self.causes
+            .push(Cause::unsupported(shown(path), value, &names));
     }
 
     fn object(&mut self, schema: &Value, map: &Map<String, Value>, path: &str, is_root: bool) {
         let whole = || Value::Object(map.clone());
         let count = map.len() as u64;
-        if let Some(least) = schema["minProperties"].as_u64().filter(|least| count < *least) {
-            self.invalid(path, &whole(), &format!("should have at least {least} properties"));
+        if let Some(least) = schema["minProperties"]
+            .as_u64()
+            .filter(|least| count < *least)
+        {
+            self.invalid(
+                path,
+                &whole(),
+                &format!("should have at least {least} properties"),
+            );
         }
-        if let Some(most) = schema["maxProperties"].as_u64().filter(|most| count > *most) {
+        if let Some(most) = schema["maxProperties"]
+            .as_u64()
+            .filter(|most| count > *most)
+        {
             self.too_many(path, count, most);
         }
         for name in elements(&schema["required"]).iter().map(text) {
@@ -134,7 +158,9 @@ impl Walk<'_> {
             }
             let known = properties.and_then(|properties| properties.get(name));
             let field = known.or_else(|| {
-                schema.get("additionalProperties").filter(|additional| additional.is_object())
+                schema
+                    .get("additionalProperties")
+                    .filter(|additional| additional.is_object())
             });
             if let Some(field) = field {
                 self.value(field, child, &join(path, name), false);
@@ -174,10 +200,18 @@ impl Walk<'_> {
             self.causes.push(Cause::too_long(shown(path), most));
         }
         if let Some(least) = schema["minLength"].as_u64().filter(|least| length < *least) {
-            self.invalid(path, &value, &format!("should be at least {least} chars long"));
+            self.invalid(
+                path,
+                &value,
+                &format!("should be at least {least} chars long"),
+            );
         }
         if let Some(pattern) = schema["pattern"].as_str()
-            && self.patterns.0.get(pattern).is_some_and(|regex| !regex.is_match(string))
+            && self
+                .patterns
+                .0
+                .get(pattern)
+                .is_some_and(|regex| !regex.is_match(string))
         {
             self.invalid(path, &value, &format!("should match '{pattern}'"));
         }
@@ -195,7 +229,11 @@ impl Walk<'_> {
             let exclusive = schema["exclusiveMinimum"] == true;
             if number < least || (exclusive && number <= least) {
                 let word = if exclusive { "" } else { " or equal to" };
-                self.invalid(path, value, &format!("should be greater than{word} {least}"));
+                self.invalid(
+                    path,
+                    value,
+                    &format!("should be greater than{word} {least}"),
+                );
             }
         }
         if let Some(most) = bound("maximum") {
@@ -211,7 +249,9 @@ impl Walk<'_> {
             self.invalid(path, value, &format!("should be a multiple of {factor}"));
         }
         let overflows = match text(&schema["format"]) {
-            "int32" => value.as_i64().is_none_or(|number| i32::try_from(number).is_err()),
+            "int32" => value
+                .as_i64()
+                .is_none_or(|number| i32::try_from(number).is_err()),
             "int64" => number.fract() == 0.0 && value.as_i64().is_none() && !value.is_f64(),
             _ => false,
         };
@@ -224,19 +264,26 @@ impl Walk<'_> {
     /// `allOf`, `anyOf`, `oneOf` and `not`.
     fn junctors(&mut self, schema: &Value, value: &Value, path: &str) {
         let valid = |schema: &Value| {
-            let mut walk = Walk { patterns: self.patterns, causes: Vec::new() };
+            let mut walk = Walk {
+                patterns: self.patterns,
+                causes: Vec::new(),
+            };
             walk.value(schema, value, path, false);
             walk.causes.is_empty()
         };
         let count = |name: &str| {
-            schema[name].as_array().map(|all| all.iter().filter(|schema| valid(schema)).count())
+            schema[name]
+                .as_array()
+                .map(|all| all.iter().filter(|schema| valid(schema)).count())
         };
         let any_of = count("anyOf");
         let one_of = count("oneOf");
         let not = schema.get("not").is_some_and(valid);
         let quoted = format!("\"{path}\"");
         if any_of == Some(0) {
-            self.composite(&format!("{quoted} must validate at least one schema (anyOf)"));
+            self.composite(&format!(
+                "{quoted} must validate at least one schema (anyOf)"
+            ));
         }
         let alternatives = match one_of {
             None | Some(1) => None,
@@ -258,7 +305,8 @@ impl Walk<'_> {
 
     /// A finding that names its place in the text only.
     fn composite(&mut self, detail: &str) {
-        self.causes.push(Cause::invalid("<nil>", &Value::from(""), detail));
+        self.causes
+            .push(Cause::invalid("<nil>", &Value::from(""), detail));
     }
 }
 
@@ -281,7 +329,9 @@ pub(super) fn unique_items(schema: &Value, value: &Value, path: &str, causes: &m
                 "map" => Some(Value::Object(
                     elements(&schema["x-kubernetes-list-map-keys"])
                         .iter()
-                        .filter_map(|key| Some((text(key).to_owned(), item.get(text(key))?.clone())))
+                        .filter_map(|key| {
+                            Some((text(key).to_owned(), item.get(text(key))?.clone()))
+                        })
                         .collect(),
                 )),
                 _ => None,
@@ -315,7 +365,11 @@ fn type_of(value: &Value) -> &'static str {
 }
 
 fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
 }
 
 fn shown(path: &str) -> &str {

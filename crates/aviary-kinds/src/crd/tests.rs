@@ -53,7 +53,9 @@ fn check(schema: &Value, spec: &Value, expected: &[&str]) {
 
 #[track_caller]
 fn check_update(schema: &Value, spec: &Value, old: Option<&Value>, expected: &[&str]) {
-    let Rules::Custom { rules, .. } = widget(schema).rules else { panic!("custom") };
+    let Rules::Custom { rules, .. } = widget(schema).rules else {
+        panic!("custom")
+    };
     let mut causes: Vec<String> = rules
         .validate(&object(spec), old.map(object).as_ref())
         .iter()
@@ -67,14 +69,26 @@ fn check_update(schema: &Value, spec: &Value, old: Option<&Value>, expected: &[&
 fn kinds_served_version_carries_names_paths_and_columns() {
     let kind = widget(&json!({"type": "object"}));
     assert_eq!(kind.api_version(), "example.com/v1");
-    assert_eq!((&*kind.singular, &*kind.list_kind), ("widget", "WidgetList"));
+    assert_eq!(
+        (&*kind.singular, &*kind.list_kind),
+        ("widget", "WidgetList")
+    );
     assert_eq!(kind.short_names, ["wd".into()]);
     assert!(kind.has_status());
     assert_eq!(&*kind.subresource("scale").expect("served").kind, "Scale");
-    assert_eq!(&*kind.scale.expect("has paths").spec_replicas, ".spec.replicas");
+    assert_eq!(
+        &*kind.scale.expect("has paths").spec_replicas,
+        ".spec.replicas"
+    );
     assert_eq!(kind.schema.name.as_deref(), Some("com.example.v1.Widget"));
-    assert!(kind.schema.field("metadata").is_some_and(|meta| meta.field("labels").is_some()));
-    let Rules::Custom { columns, .. } = kind.rules else { panic!("custom") };
+    assert!(
+        kind.schema
+            .field("metadata")
+            .is_some_and(|meta| meta.field("labels").is_some())
+    );
+    let Rules::Custom { columns, .. } = kind.rules else {
+        panic!("custom")
+    };
     assert_eq!(&*columns[0].json_path, ".spec.size");
 }
 
@@ -85,9 +99,15 @@ fn kinds_version_not_served_is_left_out() {
     second["name"] = json!("v1alpha1");
     second["served"] = json!(false);
     second["storage"] = json!(false);
-    definition["spec"]["versions"].as_array_mut().expect("list").push(second);
-    let served: Vec<String> =
-        kinds(&definition).expect("served").iter().map(Kind::api_version).collect();
+    definition["spec"]["versions"]
+        .as_array_mut()
+        .expect("list")
+        .push(second);
+    let served: Vec<String> = kinds(&definition)
+        .expect("served")
+        .iter()
+        .map(Kind::api_version)
+        .collect();
     assert_eq!(served, ["example.com/v1"]);
 }
 
@@ -123,9 +143,18 @@ fn validate_definition_names_what_is_not_structural() {
             ("metadata.name".to_owned(), "FieldValueInvalid"),
             (format!("{spec}[free].type"), "FieldValueRequired"),
             (format!("{spec}[list].items"), "FieldValueRequired"),
-            (format!("{spec}[both].additionalProperties"), "FieldValueForbidden"),
-            (format!("{spec}[shaped].oneOf[0].type"), "FieldValueForbidden"),
-            (format!("{spec}[rule].x-kubernetes-validations[0].rule"), "FieldValueInvalid"),
+            (
+                format!("{spec}[both].additionalProperties"),
+                "FieldValueForbidden"
+            ),
+            (
+                format!("{spec}[shaped].oneOf[0].type"),
+                "FieldValueForbidden"
+            ),
+            (
+                format!("{spec}[rule].x-kubernetes-validations[0].rule"),
+                "FieldValueInvalid"
+            ),
         ]
     );
 }
@@ -137,8 +166,10 @@ fn validate_definition_needs_one_storage_version_and_fixed_names() {
     let mut new = old.clone();
     new["spec"]["versions"][0]["storage"] = json!(false);
     new["spec"]["scope"] = json!("Cluster");
-    let texts: Vec<String> =
-        validate(&new, Some(&old)).iter().map(ToString::to_string).collect();
+    let texts: Vec<String> = validate(&new, Some(&old))
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(
         texts,
         [
@@ -161,7 +192,11 @@ fn rules_structural_findings_have_the_real_texts() {
             "when": {"type": "string", "format": "date-time"},
         },
     });
-    check(&schema, &json!({"host": "ok", "size": 3, "color": "red"}), &[]);
+    check(
+        &schema,
+        &json!({"host": "ok", "size": 3, "color": "red"}),
+        &[],
+    );
     check(
         &schema,
         &json!({"size": "big", "color": "green", "tag": "A", "when": "soon"}),
@@ -206,8 +241,10 @@ fn rules_one_of_counts_the_alternatives() {
     check(
         &schema,
         &json!({"a": "1", "b": "2"}),
-        &["<nil>: Invalid value: \"\": \"spec\" must validate one and only one schema (oneOf). \
-           Found 2 valid alternatives"],
+        &[
+            "<nil>: Invalid value: \"\": \"spec\" must validate one and only one schema (oneOf). \
+           Found 2 valid alternatives",
+        ],
     );
 }
 
@@ -266,7 +303,11 @@ fn ruled() -> Value {
 
 #[test]
 fn rules_cel_shows_scalars_and_only_the_message_for_objects() {
-    check(&ruled(), &json!({"least": 1, "most": 2, "delay": "5s"}), &[]);
+    check(
+        &ruled(),
+        &json!({"least": 1, "most": 2, "delay": "5s"}),
+        &[],
+    );
     check(
         &ruled(),
         &json!({"least": 3, "most": 2, "delay": "1us"}),
@@ -308,7 +349,12 @@ fn rules_untouched_fault_of_the_stored_object_may_stay() {
         "type": "object",
         "properties": {"size": {"type": "integer", "maximum": 5}, "x": {"type": "integer"}},
     });
-    check_update(&schema, &json!({"size": 9, "x": 2}), Some(&json!({"size": 9, "x": 1})), &[]);
+    check_update(
+        &schema,
+        &json!({"size": 9, "x": 2}),
+        Some(&json!({"size": 9, "x": 1})),
+        &[],
+    );
     check_update(
         &schema,
         &json!({"size": 10}),
@@ -359,6 +405,9 @@ fn status_taken_kind_is_not_established() {
     two["spec"]["names"]["shortNames"] = json!([]);
     let status = status(&two, &[&one], now);
     assert_eq!(status["conditions"][0]["reason"], "KindConflict");
-    assert_eq!(status["conditions"][0]["message"], "\"Widget\" is already in use");
+    assert_eq!(
+        status["conditions"][0]["message"],
+        "\"Widget\" is already in use"
+    );
     assert_eq!(status["conditions"][1]["status"], "False");
 }

@@ -14,7 +14,10 @@ pub(super) fn root(raw: &Value, name: &str) -> Schema {
     root.name = Some(name.into());
     root.kind = Type::Object;
     for (field, description) in [
-        ("apiVersion", "Version of the schema that this object is written in."),
+        (
+            "apiVersion",
+            "Version of the schema that this object is written in.",
+        ),
         ("kind", "Kind of this object."),
     ] {
         let string = Schema {
@@ -24,7 +27,8 @@ pub(super) fn root(raw: &Value, name: &str) -> Schema {
         };
         root.properties.insert(field.into(), Arc::new(string));
     }
-    root.properties.insert("metadata".into(), schema::object_meta());
+    root.properties
+        .insert("metadata".into(), schema::object_meta());
     root
 }
 
@@ -75,9 +79,10 @@ fn fields(raw: Option<&Map<String, Value>>) -> std::collections::BTreeMap<Arc<st
 fn additional(raw: &Value) -> Option<Arc<Schema>> {
     match raw {
         Value::Object(_) => Some(Arc::new(node(raw))),
-        Value::Bool(true) => {
-            Some(Arc::new(Schema { preserve_unknown: true, ..Schema::default() }))
-        }
+        Value::Bool(true) => Some(Arc::new(Schema {
+            preserve_unknown: true,
+            ..Schema::default()
+        })),
         _ => None,
     }
 }

@@ -69,7 +69,13 @@ pub(super) fn read(object: &Value) -> Vec<Entry> {
 }
 
 fn read_one(entry: &Value) -> Option<Entry> {
-    let text = |name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |name: &str| {
+        entry
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let operation = match text("operation").as_str() {
         "Apply" => Operation::Apply,
         "Update" => Operation::Update,
@@ -81,7 +87,11 @@ fn read_one(entry: &Value) -> Option<Entry> {
         api_version: text("apiVersion"),
         subresource: text("subresource"),
     };
-    Some(Entry { owner, time: text("time"), fields: Set::from_json(entry.get("fieldsV1")?) })
+    Some(Entry {
+        owner,
+        time: text("time"),
+        fields: Set::from_json(entry.get("fieldsV1")?),
+    })
 }
 
 /// Whether the client asked to forget all owners: one empty entry.
@@ -96,7 +106,9 @@ pub(super) fn is_reset(object: &Value) -> bool {
 
 /// Writes the entries: appliers first, then by time and name. None at all removes the field.
 pub(super) fn write(object: &mut Value, mut entries: Vec<Entry>) {
-    let Some(metadata) = metadata(object) else { return };
+    let Some(metadata) = metadata(object) else {
+        return;
+    };
     entries.retain(|entry| !entry.fields.is_empty());
     entries.sort_by(|a, b| {
         let order = |entry: &Entry| (entry.owner.operation, entry.time.clone());
@@ -119,7 +131,12 @@ fn metadata(object: &mut Value) -> Option<&mut Map<String, Value>> {
 }
 
 fn to_json(entry: &Entry) -> Value {
-    let Owner { operation, manager, api_version, subresource } = &entry.owner;
+    let Owner {
+        operation,
+        manager,
+        api_version,
+        subresource,
+    } = &entry.owner;
     let mut json = json!({
         "manager": manager,
         "operation": match operation {

@@ -43,8 +43,11 @@ fn merge_lists(
     config: &[(String, &Value)],
     schema: Option<&Schema>,
 ) -> Value {
-    let by_step: BTreeMap<&str, &Value> =
-        live.iter().rev().map(|(step, item)| (step.as_str(), *item)).collect();
+    let by_step: BTreeMap<&str, &Value> = live
+        .iter()
+        .rev()
+        .map(|(step, item)| (step.as_str(), *item))
+        .collect();
     let configured: BTreeSet<&str> = config.iter().map(|(step, _)| step.as_str()).collect();
     let mut merged = Vec::with_capacity(live.len() + config.len());
     let mut done = BTreeSet::new();
@@ -76,7 +79,7 @@ fn merge_lists(
             // Shared, but placed already, or to be placed where the configuration wants it.
             left.next();
         } else {
-            while let Some((step, value)) = right.next() {
+            for (step, value) in right.by_ref() {
                 take(step, value, &mut merged);
                 done.insert(step.as_str());
                 if shared.front() == Some(&step.as_str()) {
@@ -130,7 +133,11 @@ pub(super) fn remove(value: &Value, doomed: &Set, schema: Option<&Schema>) -> Va
 
 /// The set with every struct field on the way to its paths as a member too.
 pub(super) fn with_named_fields(set: &Set, schema: Option<&Schema>) -> Set {
-    let mut out = if set.here { Set::here() } else { Set::default() };
+    let mut out = if set.here {
+        Set::here()
+    } else {
+        Set::default()
+    };
     for (step, child) in set.children() {
         let name = field_name(step);
         let below = name.map_or_else(|| walk::items(schema), |name| walk::field(schema, name));
@@ -143,9 +150,9 @@ pub(super) fn with_named_fields(set: &Set, schema: Option<&Schema>) -> Set {
 
 /// What keeps a configuration from being applied: fields outside the schema, list items without
 /// their keys or with the same keys. Texts are those of a real server.
-pub(super) fn misfits(config: &Value, schema: Option<&Schema>) -> Vec<String> {
+pub(super) fn misfits(config: &Value, schema: &Schema) -> Vec<String> {
     let mut found = Vec::new();
-    collect_misfits(config, schema, "", &mut found);
+    collect_misfits(config, Some(schema), "", &mut found);
     found
 }
 

@@ -28,8 +28,8 @@ impl Write<'_> {
         }
     }
 
-    fn schema(&self) -> Option<&Schema> {
-        Some(&self.kind.schema)
+    fn schema(&self) -> &Schema {
+        &self.kind.schema
     }
 }
 
@@ -47,22 +47,35 @@ pub(super) fn update(write: &Write<'_>, old: Option<&Value>, new: &mut Value) {
     let difference = walk::compare(
         Some(&zero::completed(write.kind, old)),
         Some(&zero::completed(write.kind, Some(new))),
-        write.schema(),
+        Some(write.schema()),
     )
     .outside(&ignored);
-    let taken = difference.modified.union(&difference.added).difference(&unowned());
+    let taken = difference
+        .modified
+        .union(&difference.added)
+        .difference(&unowned());
     for entry in &mut entries {
-        entry.fields = entry.fields.difference(&taken).difference(&difference.removed);
+        entry.fields = entry
+            .fields
+            .difference(&taken)
+            .difference(&difference.removed);
     }
     if !taken.is_empty() {
         let owner = write.owner(Operation::Update);
         let time = entry::shown_time(write.now);
-        match entries.iter_mut().find(|entry| owner.continues(&entry.owner)) {
+        match entries
+            .iter_mut()
+            .find(|entry| owner.continues(&entry.owner))
+        {
             Some(entry) => {
                 entry.fields = entry.fields.union(&taken);
                 entry.time = time;
             }
-            None => entries.push(Entry { owner, time, fields: taken }),
+            None => entries.push(Entry {
+                owner,
+                time,
+                fields: taken,
+            }),
         }
     }
     entry::write(new, entries);
@@ -76,10 +89,12 @@ pub(super) fn apply(
     force: bool,
 ) -> Result<Value, Error> {
     check(write, config)?;
-    let schema = write.schema();
+    let schema = Some(write.schema());
     let owner = write.owner(Operation::Apply);
     let empty = Value::Object(serde_json::Map::new());
-    let live_value = live.map_or(Cow::Borrowed(&empty), |live| Cow::Owned(without_entries(live)));
+    let live_value = live.map_or(Cow::Borrowed(&empty), |live| {
+        Cow::Owned(without_entries(live))
+    });
     let ignored = ignored(write.kind, write.subresource);
     let config = merge::remove(config, &ignored, schema);
 
@@ -88,8 +103,14 @@ pub(super) fn apply(
         .iter()
         .position(|entry| owner.continues(&entry.owner))
         .map(|index| entries.remove(index));
-    let fields = walk::paths_of(&config, schema).outside(&ignored).difference(&unowned());
-    let applied = Entry { owner, time: entry::shown_time(write.now), fields };
+    let fields = walk::paths_of(&config, schema)
+        .outside(&ignored)
+        .difference(&unowned());
+    let applied = Entry {
+        owner,
+        time: entry::shown_time(write.now),
+        fields,
+    };
 
     let mut merged = merge::merge(live_value.clone().into_owned(), &config, schema);
     if let Some(last) = &last {
@@ -101,9 +122,9 @@ pub(super) fn apply(
     sync_last_applied(write, &mut merged, &config);
 
     let unchanged = merged == *live_value
-        && last.as_ref().is_some_and(|last| {
-            last.fields == applied.fields && last.owner == applied.owner
-        });
+        && last
+            .as_ref()
+            .is_some_and(|last| last.fields == applied.fields && last.owner == applied.owner);
     let time = match &last {
         Some(last) if unchanged => last.time.clone(),
         _ => applied.time.clone(),
@@ -116,13 +137,20 @@ pub(super) fn apply(
 /// What is wrong with the configuration itself.
 fn check(write: &Write<'_>, config: &Value) -> Result<(), Error> {
     let Value::Object(fields) = config else {
-        return Err(Error::Malformed("the applied configuration is not an object".to_owned()));
+        return Err(Error::Malformed(
+            "the applied configuration is not an object".to_owned(),
+        ));
     };
     let managed = config.pointer("/metadata/managedFields");
     if managed.is_some_and(|entries| !entries.is_null()) {
-        return Err(Error::Malformed("metadata.managedFields must be nil".to_owned()));
+        return Err(Error::Malformed(
+            "metadata.managedFields must be nil".to_owned(),
+        ));
     }
-    let version = fields.get("apiVersion").and_then(Value::as_str).unwrap_or_default();
+    let version = fields
+        .get("apiVersion")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     if version != write.kind.api_version() {
         return Err(Error::Malformed(format!(
             "Incorrect version specified in apply patch. Specified patch version: {version}, \
@@ -136,7 +164,12 @@ fn check(write: &Write<'_>, config: &Value) -> Result<(), Error> {
         [one] => one.clone(),
         many => format!("errors:\n  {}", many.join("\n  ")),
     };
-    let text = |pointer: &str| config.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let text = |pointer: &str| {
+        config
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     Err(Error::Mismatch(format!(
         "failed to create typed patch object ({}/{}; {version}, Kind={}): {listed}",
         text("/metadata/namespace"),
@@ -155,7 +188,9 @@ fn prune(
     schema: Option<&Schema>,
 ) -> Value {
     let named = |set: &Set| merge::with_named_fields(set, schema);
-    let owned = others.iter().fold(applied.fields.clone(), |all, entry| all.union(&entry.fields));
+    let owned = others.iter().fold(applied.fields.clone(), |all, entry| {
+        all.union(&entry.fields)
+    });
     let last = named(&last.fields);
     let all = named(&walk::paths_of(merged, schema));
 
@@ -171,7 +206,12 @@ fn hand_over(entries: &mut [Entry], difference: &Difference, force: bool) -> Res
     let changed = difference.modified.union(&difference.added);
     let mut conflicts: Vec<(String, Vec<String>)> = entries
         .iter()
-        .map(|entry| (entry.owner.shown(), entry.fields.intersection(&changed).paths()))
+        .map(|entry| {
+            (
+                entry.owner.shown(),
+                entry.fields.intersection(&changed).paths(),
+            )
+        })
         .filter(|(_, paths)| !paths.is_empty())
         .collect();
     if !force && !conflicts.is_empty() {
@@ -179,7 +219,10 @@ fn hand_over(entries: &mut [Entry], difference: &Difference, force: bool) -> Res
         return Err(conflict(&conflicts));
     }
     for entry in entries {
-        entry.fields = entry.fields.difference(&changed).difference(&difference.removed);
+        entry.fields = entry
+            .fields
+            .difference(&changed)
+            .difference(&difference.removed);
     }
     Ok(())
 }
@@ -196,15 +239,20 @@ fn conflict(conflicts: &[(String, Vec<String>)]) -> Error {
         })
         .collect();
     let message = match causes.as_slice() {
-        [one] => format!("Apply failed with 1 conflict: {}: {}", one.message, one.field),
+        [one] => format!(
+            "Apply failed with 1 conflict: {}: {}",
+            one.message, one.field
+        ),
         many => {
             let parts: Vec<String> = conflicts
                 .iter()
-                .map(|(owner, paths)| {
-                    format!("conflicts with {owner}:\n- {}", paths.join("\n- "))
-                })
+                .map(|(owner, paths)| format!("conflicts with {owner}:\n- {}", paths.join("\n- ")))
                 .collect();
-            format!("Apply failed with {} conflicts: {}", many.len(), parts.join("\n"))
+            format!(
+                "Apply failed with {} conflicts: {}",
+                many.len(),
+                parts.join("\n")
+            )
         }
     };
     Error::Conflict { message, causes }
@@ -223,7 +271,10 @@ fn is_own_legacy(write: &Write<'_>, live: Option<&Value>, entries: &[Entry]) -> 
 }
 
 fn annotation(object: &Value) -> Option<&Value> {
-    object.get("metadata")?.get("annotations")?.get(LAST_APPLIED)
+    object
+        .get("metadata")?
+        .get("annotations")?
+        .get(LAST_APPLIED)
 }
 
 /// Keeps the annotation of client-side apply true after a server-side one by kubectl.
@@ -264,7 +315,14 @@ fn unowned() -> Set {
 /// Paths that a request to this place cannot change, so that it cannot come to own them.
 fn ignored(kind: &Kind, subresource: Option<&str>) -> Set {
     let mut set = Set::default();
-    for name in ["name", "namespace", "managedFields", "resourceVersion", "uid", "generation"] {
+    for name in [
+        "name",
+        "namespace",
+        "managedFields",
+        "resourceVersion",
+        "uid",
+        "generation",
+    ] {
         set.insert_fields(&["metadata", name]);
     }
     match subresource {

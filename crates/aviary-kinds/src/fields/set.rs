@@ -27,7 +27,10 @@ pub(super) fn field_name(step: &str) -> Option<&str> {
 impl Set {
     /// Only this place itself.
     pub(super) fn here() -> Self {
-        Self { here: true, below: BTreeMap::new() }
+        Self {
+            here: true,
+            below: BTreeMap::new(),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -45,9 +48,12 @@ impl Set {
 
     /// Adds a whole subtree; an empty one adds nothing.
     pub(super) fn attach(&mut self, step: &str, child: Self) {
-        if !child.is_empty() {
-            let slot = self.below.entry(step.to_owned()).or_default();
-            *slot = slot.union(&child);
+        match self.below.get_mut(step) {
+            _ if child.is_empty() => {}
+            Some(present) => *present = present.union(&child),
+            None => {
+                self.below.insert(step.to_owned(), child);
+            }
         }
     }
 
@@ -66,10 +72,15 @@ impl Set {
     pub(super) fn union(&self, other: &Self) -> Self {
         let mut below = self.below.clone();
         for (step, child) in &other.below {
-            let merged = below.get(step).map_or_else(|| child.clone(), |mine| mine.union(child));
+            let merged = below
+                .get(step)
+                .map_or_else(|| child.clone(), |mine| mine.union(child));
             below.insert(step.clone(), merged);
         }
-        Self { here: self.here || other.here, below }
+        Self {
+            here: self.here || other.here,
+            below,
+        }
     }
 
     pub(super) fn intersection(&self, other: &Self) -> Self {
@@ -162,8 +173,10 @@ fn show(step: &str) -> String {
         Some(("v", value)) => format!("[={value}]"),
         Some(("k", keys)) => match serde_json::from_str::<Map<String, Value>>(keys) {
             Ok(keys) => {
-                let parts: Vec<String> =
-                    keys.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let parts: Vec<String> = keys
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}"))
+                    .collect();
                 format!("[{}]", parts.join(","))
             }
             Err(_) => format!("[{keys}]"),

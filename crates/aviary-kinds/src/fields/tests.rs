@@ -6,7 +6,10 @@ use super::{Error, Write, apply, managed};
 use crate::{Kind, Registry};
 
 fn kind(group: &str, plural: &str) -> Kind {
-    (**Registry::builtin().get(group, "v1", plural).expect("built in")).clone()
+    (**Registry::builtin()
+        .get(group, "v1", plural)
+        .expect("built in"))
+    .clone()
 }
 
 fn at(second: i64) -> Timestamp {
@@ -14,11 +17,18 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn write<'a>(kind: &'a Kind, manager: &'a str, second: i64) -> Write<'a> {
-    Write { kind, manager, subresource: None, now: at(second) }
+    Write {
+        kind,
+        manager,
+        subresource: None,
+        now: at(second),
+    }
 }
 
 fn entries(object: &Value) -> &Vec<Value> {
-    object["metadata"]["managedFields"].as_array().expect("has entries")
+    object["metadata"]["managedFields"]
+        .as_array()
+        .expect("has entries")
 }
 
 fn config(name: &str, data: &Value) -> Value {
@@ -38,7 +48,11 @@ fn managed_create_by_kubectl_and_status_by_controller_match_the_recording() {
     metadata.remove("managedFields");
     let annotations = metadata["annotations"].as_object_mut().expect("object");
     annotations.remove("deployment.kubernetes.io/revision");
-    managed(&write(&deployments, "kubectl-client-side-apply", 0), None, &mut created);
+    managed(
+        &write(&deployments, "kubectl-client-side-apply", 0),
+        None,
+        &mut created,
+    );
 
     let mut done = golden.clone();
     done["metadata"]["managedFields"] = created["metadata"]["managedFields"].clone();
@@ -55,14 +69,14 @@ fn managed_create_by_kubectl_and_status_by_controller_match_the_recording() {
 }
 
 #[track_caller]
-fn pretty_eq(left: &Vec<Value>, right: &Vec<Value>) {
-    if left != right {
-        panic!(
-            "left:\n{}\nright:\n{}",
-            serde_json::to_string_pretty(left).expect("serializes"),
-            serde_json::to_string_pretty(right).expect("serializes")
-        );
-    }
+fn pretty_eq(left: &[Value], right: &[Value]) {
+    let shown = |entries: &[Value]| serde_json::to_string_pretty(entries).expect("serializes");
+    assert!(
+        left == right,
+        "left:\n{}\nright:\n{}",
+        shown(left),
+        shown(right)
+    );
 }
 
 #[test]
@@ -83,8 +97,10 @@ fn managed_change_moves_the_field_to_the_last_writer() {
     let mut new = old.clone();
     new["data"] = json!({"k": "changed", "m": "x"});
     managed(&write(&maps, "two", 5), Some(&old), &mut new);
-    let owned: Vec<(&Value, &Value)> =
-        entries(&new).iter().map(|entry| (&entry["manager"], &entry["fieldsV1"])).collect();
+    let owned: Vec<(&Value, &Value)> = entries(&new)
+        .iter()
+        .map(|entry| (&entry["manager"], &entry["fieldsV1"]))
+        .collect();
     assert_eq!(
         owned,
         [
@@ -123,7 +139,10 @@ fn managed_custom_object_owns_its_spec_as_added() {
     };
     let mut object = config("a", &json!({"k": "v"}));
     managed(&write(&custom, "one", 0), None, &mut object);
-    assert_eq!(entries(&object)[0]["fieldsV1"], json!({"f:data": {".": {}, "f:k": {}}}));
+    assert_eq!(
+        entries(&object)[0]["fieldsV1"],
+        json!({"f:data": {".": {}, "f:k": {}}})
+    );
 }
 
 #[derive(Debug)]
@@ -138,8 +157,13 @@ impl crate::kind::CustomRules for NoRules {
 #[test]
 fn apply_creates_and_owns_exactly_what_it_says() {
     let maps = kind("", "configmaps");
-    let object = apply(&write(&maps, "a", 0), None, &config("x", &json!({"k": "v"})), false)
-        .expect("applies");
+    let object = apply(
+        &write(&maps, "a", 0),
+        None,
+        &config("x", &json!({"k": "v"})),
+        false,
+    )
+    .expect("applies");
     assert_eq!(object["data"], json!({"k": "v"}));
     assert_eq!(
         entries(&object),
@@ -167,27 +191,42 @@ fn apply_against_an_update_conflicts_until_forced() {
     managed(&write(&maps, "kubectl-create", 0), None, &mut live);
     let wanted = config("x", &json!({"k": "w"}));
     let error = apply(&write(&maps, "a", 1), Some(&live), &wanted, false).expect_err("conflicts");
-    let Error::Conflict { message, causes } = &error else { panic!("conflict, got {error:?}") };
+    let Error::Conflict { message, causes } = &error else {
+        panic!("conflict, got {error:?}")
+    };
     assert_eq!(
         message,
         "Apply failed with 1 conflict: conflict with \"kubectl-create\" using v1: .data.k"
     );
-    assert_eq!(causes[0].message, "conflict with \"kubectl-create\" using v1");
+    assert_eq!(
+        causes[0].message,
+        "conflict with \"kubectl-create\" using v1"
+    );
     assert_eq!(causes[0].field, ".data.k");
     assert_eq!(error.status().code, 409);
 
     let forced = apply(&write(&maps, "a", 1), Some(&live), &wanted, true).expect("forced");
     assert_eq!(forced["data"], json!({"k": "w", "other": "1"}));
-    assert_eq!(entries(&forced)[0]["fieldsV1"], json!({"f:data": {"f:k": {}}}));
-    assert_eq!(entries(&forced)[1]["fieldsV1"], json!({"f:data": {".": {}, "f:other": {}}}));
+    assert_eq!(
+        entries(&forced)[0]["fieldsV1"],
+        json!({"f:data": {"f:k": {}}})
+    );
+    assert_eq!(
+        entries(&forced)[1]["fieldsV1"],
+        json!({"f:data": {".": {}, "f:other": {}}})
+    );
 }
 
 #[test]
 fn apply_conflicts_on_several_fields_are_listed() {
     let maps = kind("", "configmaps");
-    let live =
-        apply(&write(&maps, "a", 0), None, &config("x", &json!({"k": "1", "l": "1"})), false)
-            .expect("applies");
+    let live = apply(
+        &write(&maps, "a", 0),
+        None,
+        &config("x", &json!({"k": "1", "l": "1"})),
+        false,
+    )
+    .expect("applies");
     let wanted = config("x", &json!({"k": "2", "l": "2"}));
     let error = apply(&write(&maps, "b", 1), Some(&live), &wanted, false).expect_err("conflicts");
     assert_eq!(
@@ -254,11 +293,16 @@ fn apply_managed_fields_in_the_body_are_400() {
     let mut wanted = config("x", &json!({}));
     wanted["metadata"]["managedFields"] = json!([]);
     let error = apply(&write(&maps, "a", 0), None, &wanted, false).expect_err("refused");
-    assert_eq!(error, Error::Malformed("metadata.managedFields must be nil".to_owned()));
+    assert_eq!(
+        error,
+        Error::Malformed("metadata.managedFields must be nil".to_owned())
+    );
 }
 
-/// Steps of a random history: who applies (or updates) which keys with which values.
-fn history() -> impl Strategy<Value = Vec<(u8, bool, Vec<(u8, u8)>)>> {
+/// One write: who, whether it is an apply, and which keys with which values.
+type Step = (u8, bool, Vec<(u8, u8)>);
+
+fn history() -> impl Strategy<Value = Vec<Step>> {
     let data = proptest::collection::vec((0_u8..4, 0_u8..2), 0..4);
     proptest::collection::vec((0_u8..3, any::<bool>(), data), 1..12)
 }

@@ -35,7 +35,9 @@ pub(super) fn shape<'a>(value: &'a Value, schema: Option<&'a Schema>) -> Shape<'
 
 /// Schema of a field, when there is one.
 pub(super) fn field<'a>(schema: Option<&'a Schema>, name: &str) -> Option<&'a Schema> {
-    schema.and_then(|schema| schema.field(name)).map(AsRef::as_ref)
+    schema
+        .and_then(|schema| schema.field(name))
+        .map(AsRef::as_ref)
 }
 
 /// Schema of the items of a list, when there is one.
@@ -86,7 +88,11 @@ pub(super) fn steps<'a>(
     match shape(value, schema) {
         Shape::Keyed(list, keys) => list
             .iter()
-            .map(|item| item_step(item, keys, items(schema)).ok().map(|step| (step, item)))
+            .map(|item| {
+                item_step(item, keys, items(schema))
+                    .ok()
+                    .map(|step| (step, item))
+            })
             .collect(),
         Shape::Set(list) => Some(list.iter().map(|item| (value_step(item), item)).collect()),
         Shape::Leaf | Shape::Map(_) => None,
@@ -215,7 +221,11 @@ fn parts<'a>(
         && std::mem::discriminant(old) != std::mem::discriminant(new)
     {
         let compound = |value: &Value| value.is_object() || value.is_array();
-        return if compound(old) || compound(new) { Parts::Unlike } else { Parts::Whole };
+        return if compound(old) || compound(new) {
+            Parts::Unlike
+        } else {
+            Parts::Whole
+        };
     }
     for (value, is_new) in [(old, false), (new, true)] {
         let Some(value) = value else { continue };
@@ -227,14 +237,21 @@ fn parts<'a>(
                 .collect(),
             Shape::Keyed(..) | Shape::Set(_) => match steps(value, schema) {
                 None => return Parts::Whole,
-                Some(found) => {
-                    found.into_iter().map(|(step, item)| (step, item, items(schema))).collect()
-                }
+                Some(found) => found
+                    .into_iter()
+                    .map(|(step, item)| (step, item, items(schema)))
+                    .collect(),
             },
         };
         for (step, child, schema) in found {
-            let pair = pairs.entry(step).or_insert_with(|| (Vec::new(), Vec::new(), schema));
-            if is_new { pair.1.push(child) } else { pair.0.push(child) }
+            let pair = pairs
+                .entry(step)
+                .or_insert_with(|| (Vec::new(), Vec::new(), schema));
+            if is_new {
+                pair.1.push(child)
+            } else {
+                pair.0.push(child)
+            }
         }
     }
     Parts::Pairs(pairs)

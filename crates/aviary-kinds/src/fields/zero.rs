@@ -69,7 +69,9 @@ pub(super) fn completed(kind: &Kind, object: Option<&Value>) -> Value {
 }
 
 fn fill(target: &mut Value, zero: Value) {
-    let (Value::Object(target), Value::Object(zero)) = (target, zero) else { return };
+    let (Value::Object(target), Value::Object(zero)) = (target, zero) else {
+        return;
+    };
     for (name, value) in zero {
         match target.get_mut(&name) {
             Some(present) => fill(present, value),

@@ -29,9 +29,9 @@ pub(super) fn take(patch: &mut Map<String, Value>) -> Result<Option<Directive>, 
         Some(Value::String(word)) if word == "replace" => Ok(Some(Directive::Replace)),
         Some(Value::String(word)) if word == "delete" => Ok(Some(Directive::Delete)),
         Some(Value::String(word)) if word == "merge" => Ok(Some(Directive::Merge)),
-        Some(other) => {
-            Err(Error::Mismatch(format!("unknown patch type found: {other} in a map of the patch")))
-        }
+        Some(other) => Err(Error::Mismatch(format!(
+            "unknown patch type found: {other} in a map of the patch"
+        ))),
     }
 }
 
@@ -40,9 +40,13 @@ pub(super) fn retain_keys(
     original: &mut Map<String, Value>,
     patch: &mut Map<String, Value>,
 ) -> Result<(), Error> {
-    let Some(retained) = patch.shift_remove(RETAIN_KEYS) else { return Ok(()) };
+    let Some(retained) = patch.shift_remove(RETAIN_KEYS) else {
+        return Ok(());
+    };
     let malformed = || Error::Malformed("invalid patch format of retainKeys".to_owned());
-    let Value::Array(retained) = retained else { return Err(malformed()) };
+    let Value::Array(retained) = retained else {
+        return Err(malformed());
+    };
     let is_retained = |key: &str| retained.iter().any(|name| name.as_str() == Some(key));
     let contradicts = patch
         .iter()
@@ -56,10 +60,14 @@ pub(super) fn retain_keys(
 
 /// The field that `$directive/field` is about; `None` when `key` is not this directive.
 pub(super) fn field_of<'a>(key: &'a str, directive: &str) -> Result<Option<&'a str>, Error> {
-    let Some(rest) = key.strip_prefix(directive) else { return Ok(None) };
+    let Some(rest) = key.strip_prefix(directive) else {
+        return Ok(None);
+    };
     match rest.strip_prefix('/') {
         Some(field) if !field.is_empty() => Ok(Some(field)),
-        _ => Err(Error::Malformed(format!("invalid patch format: {key} names no field"))),
+        _ => Err(Error::Malformed(format!(
+            "invalid patch format: {key} names no field"
+        ))),
     }
 }
 
@@ -74,7 +82,11 @@ pub(super) fn plain(value: Value) -> Value {
                 .collect(),
         ),
         Value::Array(items) => Value::Array(
-            items.into_iter().filter(|item| !is_deletion(item)).map(plain).collect(),
+            items
+                .into_iter()
+                .filter(|item| !is_deletion(item))
+                .map(plain)
+                .collect(),
         ),
         other => other,
     }

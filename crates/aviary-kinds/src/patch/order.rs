@@ -25,8 +25,9 @@ pub(super) fn enforce(
     server: &[Value],
     key: Option<&str>,
 ) -> Vec<Value> {
-    let (mut named, mut others): (Vec<Value>, Vec<Value>) =
-        merged.into_iter().partition(|item| position(wanted, item, key).is_some());
+    let (mut named, mut others): (Vec<Value>, Vec<Value>) = merged
+        .into_iter()
+        .partition(|item| position(wanted, item, key).is_some());
     named.sort_by_key(|item| position(wanted, item, key));
     others.sort_by_key(|item| position(server, item, key).unwrap_or(usize::MAX));
     let mut woven = Vec::with_capacity(named.len() + others.len());
@@ -37,7 +38,11 @@ pub(super) fn enforce(
             (Some(left), Some(right)) => left < right,
             _ => false,
         };
-        woven.extend(if other_first { others.next() } else { named.next() });
+        woven.extend(if other_first {
+            others.next()
+        } else {
+            named.next()
+        });
     }
     woven.extend(others);
     woven.extend(named);

@@ -14,10 +14,14 @@ type Object = Map<String, Value>;
 /// Applies `patch` to a copy, so that an error leaves `target` alone.
 pub(super) fn apply(target: &mut Value, patch: &Value, schema: &Schema) -> Result<(), Error> {
     let Value::Object(patch) = patch else {
-        return Err(Error::Malformed("the strategic merge patch is not a JSON object".to_owned()));
+        return Err(Error::Malformed(
+            "the strategic merge patch is not a JSON object".to_owned(),
+        ));
     };
     let Value::Object(original) = target else {
-        return Err(Error::Mismatch("the object to patch is not a JSON object".to_owned()));
+        return Err(Error::Mismatch(
+            "the object to patch is not a JSON object".to_owned(),
+        ));
     };
     *original = merge_map(original.clone(), patch.clone(), Some(schema))?;
     Ok(())
@@ -42,7 +46,9 @@ fn merge_map(
         } else if value.is_null() {
             original.shift_remove(&key);
         } else {
-            let field = schema.and_then(|schema| schema.field(&key)).map(AsRef::as_ref);
+            let field = schema
+                .and_then(|schema| schema.field(&key))
+                .map(AsRef::as_ref);
             let merged = match original.get_mut(&key) {
                 Some(slot) => merge_field(slot.take(), value, field)?,
                 None => directive::plain(value),
@@ -95,7 +101,9 @@ fn merge_list(
     };
     let item_schema = schema.and_then(|schema| schema.items.as_deref());
     let (original, patch) = obey_item_directives(original, patch, key)?;
-    let Some(patch) = patch else { return Ok(original) };
+    let Some(patch) = patch else {
+        return Ok(original);
+    };
     let mut merged = original.clone();
     for item in &patch {
         let Value::Object(fields) = item else {
@@ -151,17 +159,24 @@ fn merge_ordered_lists(
     patch: &mut Object,
     schema: Option<&Schema>,
 ) -> Result<(), Error> {
-    let directives: Vec<String> =
-        patch.keys().filter(|key| key.starts_with(directive::SET_ORDER)).cloned().collect();
+    let directives: Vec<String> = patch
+        .keys()
+        .filter(|key| key.starts_with(directive::SET_ORDER))
+        .cloned()
+        .collect();
     for name in directives {
         let wanted = patch.shift_remove(&name);
-        let Some(field) = directive::field_of(&name, directive::SET_ORDER)? else { continue };
+        let Some(field) = directive::field_of(&name, directive::SET_ORDER)? else {
+            continue;
+        };
         let Some(Value::Array(wanted)) = wanted else {
             return Err(Error::Malformed(
                 "invalid patch format of setElementOrder list".to_owned(),
             ));
         };
-        let schema = schema.and_then(|schema| schema.field(field)).map(AsRef::as_ref);
+        let schema = schema
+            .and_then(|schema| schema.field(field))
+            .map(AsRef::as_ref);
         let key = schema.and_then(|schema| schema.patch.merge_key.as_deref());
         let changes = list_of(patch.shift_remove(field), field)?;
         let live = list_of(original.get(field).cloned(), field)?;
@@ -192,7 +207,9 @@ fn merge_ordered_lists(
 /// `$deleteFromPrimitiveList/field`.
 fn delete_scalars(original: &mut Object, field: &str, doomed: &Value) -> Result<(), Error> {
     let Value::Array(doomed) = doomed else {
-        return Err(Error::Malformed("invalid patch format of primitive list".to_owned()));
+        return Err(Error::Malformed(
+            "invalid patch format of primitive list".to_owned(),
+        ));
     };
     if let Some(Value::Array(items)) = original.get_mut(field) {
         items.retain(|item| !doomed.contains(item));
@@ -204,9 +221,10 @@ fn list_of(value: Option<Value>, field: &str) -> Result<Option<Vec<Value>>, Erro
     match value {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Array(items)) => Ok(Some(items)),
-        Some(other) => {
-            Err(Error::Mismatch(format!("expected a list at {field}, got: {}", go_map(&other))))
-        }
+        Some(other) => Err(Error::Mismatch(format!(
+            "expected a list at {field}, got: {}",
+            go_map(&other)
+        ))),
     }
 }
 
@@ -220,15 +238,20 @@ pub(super) fn key_of<'a>(item: &'a Value, key: &str) -> Result<&'a Value, Error>
 }
 
 fn wrong_item(item: &Value) -> Error {
-    Error::Mismatch(format!("expected an object in a list with a merge key, got: {}", go_map(item)))
+    Error::Mismatch(format!(
+        "expected an object in a list with a merge key, got: {}",
+        go_map(item)
+    ))
 }
 
 /// A value as Go prints it: `map[image:nginx ports:[map[containerPort:80]]]`, keys sorted.
 fn go_map(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
-            let mut parts: Vec<String> =
-                fields.iter().map(|(key, value)| format!("{key}:{}", go_map(value))).collect();
+            let mut parts: Vec<String> = fields
+                .iter()
+                .map(|(key, value)| format!("{key}:{}", go_map(value)))
+                .collect();
             parts.sort();
             format!("map[{}]", parts.join(" "))
         }

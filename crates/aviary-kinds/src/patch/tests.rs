@@ -7,13 +7,19 @@ use super::{Error, json as json_patch, merge, strategic};
 use crate::schema::{PatchStrategy, Schema, Type};
 
 fn leaf(kind: Type) -> Arc<Schema> {
-    Arc::new(Schema { kind, ..Schema::default() })
+    Arc::new(Schema {
+        kind,
+        ..Schema::default()
+    })
 }
 
 fn object(fields: &[(&str, Arc<Schema>)]) -> Schema {
     Schema {
         kind: Type::Object,
-        properties: fields.iter().map(|(name, schema)| ((*name).into(), schema.clone())).collect(),
+        properties: fields
+            .iter()
+            .map(|(name, schema)| ((*name).into(), schema.clone()))
+            .collect(),
         ..Schema::default()
     }
 }
@@ -34,7 +40,10 @@ fn list(items: Schema, merge_key: Option<&str>) -> Arc<Schema> {
 /// As a pod template: `containers` by name, each with `ports` by containerPort; `finalizers` of
 /// scalars; `args` replaced as a whole; free `labels`.
 fn pod() -> Schema {
-    let port = object(&[("containerPort", leaf(Type::Integer)), ("name", leaf(Type::String))]);
+    let port = object(&[
+        ("containerPort", leaf(Type::Integer)),
+        ("name", leaf(Type::String)),
+    ]);
     let args = Schema {
         kind: Type::Array,
         items: Some(leaf(Type::String)),
@@ -55,7 +64,10 @@ fn pod() -> Schema {
         ("containers", list(container, Some("name"))),
         ("finalizers", list((*leaf(Type::String)).clone(), None)),
         ("labels", Arc::new(labels)),
-        ("strategy", Arc::new(object(&[("type", leaf(Type::String))]))),
+        (
+            "strategy",
+            Arc::new(object(&[("type", leaf(Type::String))])),
+        ),
     ])
 }
 
@@ -70,18 +82,46 @@ fn check(live: Value, patch: &Value, expected: &Value) {
 fn merge_rfc_7396_vectors_hold() {
     let vectors = [
         (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-        (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+        (
+            json!({"a": "b"}),
+            json!({"b": "c"}),
+            json!({"a": "b", "b": "c"}),
+        ),
         (json!({"a": "b"}), json!({"a": null}), json!({})),
-        (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
+        (
+            json!({"a": "b", "b": "c"}),
+            json!({"a": null}),
+            json!({"b": "c"}),
+        ),
         (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
         (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
-        (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
-        (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
+        (
+            json!({"a": {"b": "c"}}),
+            json!({"a": {"b": "d", "c": null}}),
+            json!({"a": {"b": "d"}}),
+        ),
+        (
+            json!({"a": [{"b": "c"}]}),
+            json!({"a": [1]}),
+            json!({"a": [1]}),
+        ),
         (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
         (json!({"a": "b"}), json!(["c"]), json!(["c"])),
-        (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
-        (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
-        (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+        (
+            json!({"e": null}),
+            json!({"a": 1}),
+            json!({"e": null, "a": 1}),
+        ),
+        (
+            json!([1, 2]),
+            json!({"a": "b", "c": null}),
+            json!({"a": "b"}),
+        ),
+        (
+            json!({}),
+            json!({"a": {"bb": {"ccc": null}}}),
+            json!({"a": {"bb": {}}}),
+        ),
     ];
     for (mut target, patch, expected) in vectors {
         merge(&mut target, &patch);
@@ -196,7 +236,11 @@ fn strategic_map_directives_replace_and_delete() {
         &json!({"labels": {"$patch": "replace", "c": "3"}}),
         &json!({"labels": {"c": "3"}}),
     );
-    check(live, &json!({"labels": {"$patch": "delete"}}), &json!({"labels": {}}));
+    check(
+        live,
+        &json!({"labels": {"$patch": "delete"}}),
+        &json!({"labels": {}}),
+    );
 }
 
 #[test]
@@ -221,7 +265,10 @@ fn strategic_retain_keys_drops_the_others() {
 fn strategic_retain_keys_that_miss_a_patched_key_are_400() {
     let patch = json!({"strategy": {"$retainKeys": ["type"], "other": 1}});
     let error = strategic(&mut json!({"strategy": {}}), &patch, &pod()).expect_err("fails");
-    assert_eq!(error, Error::Malformed("invalid patch format of retainKeys".to_owned()));
+    assert_eq!(
+        error,
+        Error::Malformed("invalid patch format of retainKeys".to_owned())
+    );
 }
 
 #[test]
@@ -246,8 +293,12 @@ fn strategic_nested_lists_merge_by_their_own_key() {
 fn strategic_missing_merge_key_is_500_with_the_recorded_text() {
     let live = json!({"containers": [{"name": "a"}]});
     let mut target = live.clone();
-    let error = strategic(&mut target, &json!({"containers": [{"image": "x"}]}), &pod())
-        .expect_err("fails");
+    let error = strategic(
+        &mut target,
+        &json!({"containers": [{"image": "x"}]}),
+        &pod(),
+    )
+    .expect_err("fails");
     assert_eq!(error.status().code, 500);
     assert_eq!(
         error.to_string(),
@@ -280,7 +331,10 @@ fn containers() -> impl Strategy<Value = Vec<(String, u8)>> {
 }
 
 fn to_list(containers: &[(String, u8)]) -> Value {
-    containers.iter().map(|(name, image)| json!({"name": name, "image": image})).collect()
+    containers
+        .iter()
+        .map(|(name, image)| json!({"name": name, "image": image}))
+        .collect()
 }
 
 proptest! {
@@ -319,18 +373,29 @@ proptest! {
             "containers": [{"name": "a", "ports": [{"containerPort": 1}]}],
             "finalizers": ["x"], "labels": {"a": "b"}, "strategy": {"type": "t"},
         });
-        let _ = strategic(&mut live.clone(), &patch, &pod());
+        let mut target = live;
+        let _ = strategic(&mut target, &patch, &pod());
     }
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
     let key = prop_oneof![
-        Just("containers"), Just("finalizers"), Just("labels"), Just("name"), Just("$patch"),
-        Just("$retainKeys"), Just("$setElementOrder/containers"), Just("strategy"),
-        Just("$deleteFromPrimitiveList/finalizers"), Just("$setElementOrder/finalizers"),
+        Just("containers"),
+        Just("finalizers"),
+        Just("labels"),
+        Just("name"),
+        Just("$patch"),
+        Just("$retainKeys"),
+        Just("$setElementOrder/containers"),
+        Just("strategy"),
+        Just("$deleteFromPrimitiveList/finalizers"),
+        Just("$setElementOrder/finalizers"),
     ];
     let leaf = prop_oneof![
-        Just(Value::Null), Just(json!("replace")), Just(json!("delete")), Just(json!("a")),
+        Just(Value::Null),
+        Just(json!("replace")),
+        Just(json!("delete")),
+        Just(json!("a")),
         Just(json!(1)),
     ];
     leaf.prop_recursive(4, 32, 5, move |inner| {

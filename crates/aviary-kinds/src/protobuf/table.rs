@@ -31,16 +31,28 @@ pub(super) enum Shape {
     Map(&'static Self),
 }
 
-use Shape::{Boolean, Bytes, IntOrString, Integer, List, Map, Message as Nested, Quantity, Text, Time};
+use Shape::{
+    Boolean, Bytes, IntOrString, Integer, List, Map, Message as Nested, Quantity, Text, Time,
+};
 
 /// A field that is absent when zero.
 const fn field(number: u64, name: &'static str, shape: Shape) -> Field {
-    Field { number, name, shape, keeps_zero: false }
+    Field {
+        number,
+        name,
+        shape,
+        keeps_zero: false,
+    }
 }
 
 /// A field that is absent only when not sent.
 const fn optional(number: u64, name: &'static str, shape: Shape) -> Field {
-    Field { number, name, shape, keeps_zero: true }
+    Field {
+        number,
+        name,
+        shape,
+        keeps_zero: true,
+    }
 }
 
 /// The message of a kind.
@@ -58,15 +70,22 @@ pub(super) fn root(api_version: &str, kind: &str) -> Option<&'static Message> {
 }
 
 pub(super) const UNKNOWN: [Field; 4] = [
-    field(1, "typeMeta", Nested(&[field(1, "apiVersion", Text), field(2, "kind", Text)])),
+    field(
+        1,
+        "typeMeta",
+        Nested(&[field(1, "apiVersion", Text), field(2, "kind", Text)]),
+    ),
     field(2, "raw", Bytes),
     field(3, "contentEncoding", Text),
     field(4, "contentType", Text),
 ];
 pub(super) const TIME: [Field; 2] = [field(1, "seconds", Integer), field(2, "nanos", Integer)];
 pub(super) const QUANTITY: [Field; 1] = [field(1, "string", Text)];
-pub(super) const INT_OR_STRING: [Field; 3] =
-    [field(1, "type", Integer), optional(2, "intVal", Integer), optional(3, "strVal", Text)];
+pub(super) const INT_OR_STRING: [Field; 3] = [
+    field(1, "type", Integer),
+    optional(2, "intVal", Integer),
+    optional(3, "strVal", Text),
+];
 
 const OBJECT_META: [Field; 14] = [
     field(1, "name", Text),
@@ -103,7 +122,10 @@ const DELETE_OPTIONS: [Field; 5] = [
     field(
         2,
         "preconditions",
-        Nested(&[optional(1, "uid", Text), optional(2, "resourceVersion", Text)]),
+        Nested(&[
+            optional(1, "uid", Text),
+            optional(2, "resourceVersion", Text),
+        ]),
     ),
     optional(3, "orphanDependents", Boolean),
     optional(4, "propagationPolicy", Text),
@@ -187,7 +209,11 @@ const SERVICE: [Field; 3] = [
     METADATA,
     field(2, "spec", Nested(&SERVICE_SPEC)),
     // An empty status: kubectl has nothing to say in it.
-    field(3, "status", Nested(&[field(1, "loadBalancer", Nested(&[]))])),
+    field(
+        3,
+        "status",
+        Nested(&[field(1, "loadBalancer", Nested(&[]))]),
+    ),
 ];
 
 const CONTAINER_PORT: [Field; 5] = [
@@ -205,11 +231,18 @@ const CONTAINER: [Field; 14] = [
     field(4, "args", List(&Text)),
     field(5, "workingDir", Text),
     field(6, "ports", List(&Nested(&CONTAINER_PORT))),
-    field(7, "env", List(&Nested(&[field(1, "name", Text), field(2, "value", Text)]))),
+    field(
+        7,
+        "env",
+        List(&Nested(&[field(1, "name", Text), field(2, "value", Text)])),
+    ),
     field(
         8,
         "resources",
-        Nested(&[field(1, "limits", Map(&Quantity)), field(2, "requests", Map(&Quantity))]),
+        Nested(&[
+            field(1, "limits", Map(&Quantity)),
+            field(2, "requests", Map(&Quantity)),
+        ]),
     ),
     field(13, "terminationMessagePath", Text),
     field(14, "imagePullPolicy", Text),
@@ -257,7 +290,11 @@ const LABEL_SELECTOR: [Field; 2] = [
 const DEPLOYMENT_SPEC: [Field; 8] = [
     optional(1, "replicas", Integer),
     field(2, "selector", Nested(&LABEL_SELECTOR)),
-    field(3, "template", Nested(&[METADATA, field(2, "spec", Nested(&POD_SPEC))])),
+    field(
+        3,
+        "template",
+        Nested(&[METADATA, field(2, "spec", Nested(&POD_SPEC))]),
+    ),
     field(
         4,
         "strategy",
@@ -266,7 +303,10 @@ const DEPLOYMENT_SPEC: [Field; 8] = [
             field(
                 2,
                 "rollingUpdate",
-                Nested(&[field(1, "maxUnavailable", IntOrString), field(2, "maxSurge", IntOrString)]),
+                Nested(&[
+                    field(1, "maxUnavailable", IntOrString),
+                    field(2, "maxSurge", IntOrString),
+                ]),
             ),
         ]),
     ),

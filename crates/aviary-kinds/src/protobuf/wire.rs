@@ -20,8 +20,7 @@ impl<'a> Raw<'a> {
     }
 
     pub(super) fn text(&self, path: &str) -> Result<&'a str, Error> {
-        std::str::from_utf8(self.bytes(path)?)
-            .map_err(|_| Error::at(path, "the text is not UTF-8"))
+        std::str::from_utf8(self.bytes(path)?).map_err(|_| Error::at(path, "the text is not UTF-8"))
     }
 
     pub(super) fn integer(&self, path: &str) -> Result<i64, Error> {
@@ -75,6 +74,8 @@ impl<'a> Reader<'a> {
                 return Ok(number);
             }
         }
-        Err(Error::Malformed("a protobuf number is longer than ten bytes".to_owned()))
+        Err(Error::Malformed(
+            "a protobuf number is longer than ten bytes".to_owned(),
+        ))
     }
 }
