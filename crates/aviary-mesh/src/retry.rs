@@ -22,7 +22,7 @@ pub enum Outcome {
     Reset,
     /// The connection closed before any byte of the request was sent on it.
     ResetBeforeRequest,
-    /// The upstream said that it did not look at the request (HTTP/2 REFUSED_STREAM).
+    /// The upstream said that it did not look at the request (HTTP/2 `REFUSED_STREAM`).
     Refused,
     /// The try's own timeout ran out.
     PerTryTimeout,

@@ -54,9 +54,27 @@ pub(super) fn decide<'a>(
         return not_found(Some(virtual_host));
     };
     let (delay, abort) = draw_fault(route, rng, trace);
-    let outcome = match (&route.action, abort) {
-        (_, Some(status)) => Outcome::Abort { status },
-        (RouteAction::Redirect(redirect), None) => {
+    let outcome = match abort {
+        Some(status) => Outcome::Abort { status },
+        None => act(route, table.rewrite(host, number), head, rng, trace),
+    };
+    Decision {
+        virtual_host: Some(virtual_host),
+        route: Some(route),
+        outcome,
+        delay,
+    }
+}
+
+fn act<'a>(
+    route: &'a Route,
+    rewrite: Option<&Rewrite>,
+    head: &impl Head,
+    rng: &mut impl Rng,
+    trace: &mut impl Trace,
+) -> Outcome<'a> {
+    match &route.action {
+        RouteAction::Redirect(redirect) => {
             let location = location(redirect, &route.matches, head);
             trace.note(|| format!("redirect {} to {location}", redirect.status));
             Outcome::Redirect {
@@ -64,28 +82,15 @@ pub(super) fn decide<'a>(
                 location,
             }
         }
-        (RouteAction::Direct(direct), None) => {
+        RouteAction::Direct(direct) => {
             trace.note(|| format!("answered in place with {}", direct.status));
             Outcome::Direct {
                 status: direct.status,
                 body: &direct.body,
             }
         }
-        (RouteAction::Forward(forward), None) => target(
-            route,
-            forward,
-            table.rewrite(host, number),
-            head,
-            rng,
-            trace,
-        )
-        .map_or(Outcome::NotFound, Outcome::Forward),
-    };
-    Decision {
-        virtual_host: Some(virtual_host),
-        route: Some(route),
-        outcome,
-        delay,
+        RouteAction::Forward(forward) => target(route, forward, rewrite, head, rng, trace)
+            .map_or(Outcome::NotFound, Outcome::Forward),
     }
 }
 
@@ -224,7 +229,7 @@ fn replace_matched(matches: &RouteMatch, path: &str, new: &str) -> String {
 }
 
 fn location(redirect: &Redirect, matches: &RouteMatch, head: &impl Head) -> String {
-    let scheme = redirect.scheme.as_deref().unwrap_or(head.scheme());
+    let scheme = redirect.scheme.as_deref().unwrap_or_else(|| head.scheme());
     let host = match &redirect.host {
         Some(host) => host,
         None if redirect.port.is_some() => without_port(head.authority()),
@@ -237,7 +242,7 @@ fn location(redirect: &Redirect, matches: &RouteMatch, head: &impl Head) -> Stri
             };
             head.authority()
                 .strip_suffix(default)
-                .unwrap_or(head.authority())
+                .unwrap_or_else(|| head.authority())
         }
         None => head.authority(),
     };

@@ -1,0 +1,214 @@
+//! The model's four resource types as Envoy protobuf and back.
+//!
+//! Decoding is strict by construction: what was decoded is encoded again and compared, so that a
+//! field that the model has no place for is refused with its path and never ignored.
+
+mod action;
+mod chain;
+mod cluster;
+mod endpoint;
+mod extra;
+mod listener;
+mod route;
+mod value;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use aviary_mesh::{Cluster, EndpointSet, Listener, RouteTable};
+use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
+use envoy_types::pb::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion, ConfigSource};
+use envoy_types::pb::google::protobuf::Any;
+
+use crate::type_url::Kind;
+
+/// A resource, decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resource {
+    /// From CDS.
+    Cluster(Arc<Cluster>),
+    /// From EDS.
+    Endpoints(Arc<EndpointSet>),
+    /// From LDS.
+    Listener(Arc<Listener>),
+    /// From RDS.
+    Routes(Arc<RouteTable>),
+}
+
+impl Resource {
+    /// Its name; that of an endpoint set is its cluster's.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Cluster(cluster) => &cluster.name,
+            Self::Endpoints(set) => &set.cluster,
+            Self::Listener(listener) => &listener.name,
+            Self::Routes(table) => &table.name,
+        }
+    }
+
+    /// Its type.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Cluster(_) => Kind::Cluster,
+            Self::Endpoints(_) => Kind::Endpoints,
+            Self::Listener(_) => Kind::Listener,
+            Self::Routes(_) => Kind::Routes,
+        }
+    }
+
+    /// As protobuf; the same resource always gives the same bytes.
+    pub fn encode(&self) -> Any {
+        match self {
+            Self::Cluster(cluster) => value::any(&cluster::to_proto(cluster)),
+            Self::Endpoints(set) => value::any(&endpoint::to_proto(set)),
+            Self::Listener(listener) => value::any(&listener::to_proto(listener)),
+            Self::Routes(table) => value::any(&route::to_proto(table)),
+        }
+    }
+
+    /// From protobuf.
+    ///
+    /// # Errors
+    /// When it is not of type `kind`, is malformed, or says something that the model cannot hold;
+    /// the error is the text of a NACK.
+    pub fn decode(kind: Kind, name: &str, any: &Any) -> Result<Self, Error> {
+        let refuse = |fault: Fault| Error {
+            kind,
+            name: name.to_owned(),
+            path: fault.path,
+            reason: fault.reason,
+        };
+        let resource = match kind {
+            Kind::Cluster => strictly(any, cluster::from_proto, cluster::to_proto)
+                .map(|it| Self::Cluster(Arc::new(it))),
+            Kind::Endpoints => strictly(any, endpoint::from_proto, endpoint::to_proto)
+                .map(|it| Self::Endpoints(Arc::new(it))),
+            Kind::Listener => strictly(any, listener::from_proto, listener::to_proto)
+                .map(|it| Self::Listener(Arc::new(it))),
+            Kind::Routes => strictly(any, route::from_proto, route::to_proto)
+                .map(|it| Self::Routes(Arc::new(it))),
+        }
+        .map_err(refuse)?;
+        if resource.name() != name {
+            let reason = format!("is `{}` inside", resource.name());
+            return Err(refuse(Fault::new(reason).at("name")));
+        }
+        Ok(resource)
+    }
+}
+
+/// A resource that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} `{name}`: {}{}{reason}", path, if path.is_empty() { "" } else { ": " })]
+pub struct Error {
+    /// Its type.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// The field, as in `filter_chains[0].filters[0].name`; empty for the whole.
+    pub path: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// What is wrong inside a resource, and where.
+#[derive(Debug)]
+struct Fault {
+    path: String,
+    reason: String,
+}
+
+impl Fault {
+    fn new(reason: impl Into<String>) -> Self {
+        Self {
+            path: String::new(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The same, seen from the message that holds `field`.
+    fn at(mut self, field: &str) -> Self {
+        let dot = if self.path.is_empty() || self.path.starts_with('[') {
+            ""
+        } else {
+            "."
+        };
+        self.path = format!("{field}{dot}{}", self.path);
+        self
+    }
+}
+
+/// Converts a list, with the index of what cannot be converted.
+fn each<'a, T: 'a, U>(
+    field: &str,
+    items: impl IntoIterator<Item = &'a T>,
+    convert: impl Fn(&T) -> Result<U, Fault>,
+) -> Result<Vec<U>, Fault> {
+    items
+        .into_iter()
+        .enumerate()
+        .map(|(index, item)| convert(item).map_err(|fault| fault.at(&format!("{field}[{index}]"))))
+        .collect()
+}
+
+fn strictly<M, P>(
+    any: &Any,
+    decode: impl Fn(&P) -> Result<M, Fault>,
+    encode: impl Fn(&M) -> P,
+) -> Result<M, Fault>
+where
+    P: prost::Message + prost::Name + Default + PartialEq + Debug,
+{
+    let proto: P = value::unpack(any)?;
+    let model = decode(&proto)?;
+    same(&proto, &encode(&model))?;
+    Ok(model)
+}
+
+/// Refuses a message that is not what its model gives when encoded again.
+fn same<P: PartialEq + Debug>(got: &P, understood: &P) -> Result<(), Fault> {
+    if got == understood {
+        return Ok(());
+    }
+    let path = first_difference(&format!("{got:#?}"), &format!("{understood:#?}"));
+    Err(Fault {
+        path,
+        reason: "is not supported".to_owned(),
+    })
+}
+
+/// Path of the first line that differs between two pretty-printed values.
+fn first_difference(got: &str, understood: &str) -> String {
+    let mut path: Vec<(usize, String)> = Vec::new();
+    let mut other = understood.lines();
+    for line in got.lines() {
+        let indent = line.len() - line.trim_start().len();
+        path.retain(|(depth, _)| *depth < indent);
+        if let Some((field, _)) = line.trim_start().split_once(':')
+            && field
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        {
+            path.push((indent, field.to_owned()));
+        }
+        if other.next() != Some(line) {
+            break;
+        }
+    }
+    path.into_iter()
+        .map(|(_, field)| field)
+        .collect::<Vec<_>>()
+        .join(".")
+}
+
+/// Where everything that is named comes from: the same stream.
+fn ads_source() -> ConfigSource {
+    ConfigSource {
+        resource_api_version: ApiVersion::V3.into(),
+        config_source_specifier: Some(ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
+        ..ConfigSource::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;
