@@ -96,7 +96,8 @@ pub(super) fn apply(
         Cow::Owned(without_entries(live))
     });
     let ignored = ignored(write.kind, write.subresource);
-    let config = merge::remove(config, &ignored, schema);
+    let wanted = config;
+    let config = merge::remove(wanted, &ignored, schema);
 
     let mut entries = live.map(entry::read).unwrap_or_default();
     let last = entries
@@ -120,6 +121,9 @@ pub(super) fn apply(
     let force = force || is_own_legacy(write, live, &entries);
     hand_over(&mut entries, &difference, force)?;
     sync_last_applied(write, &mut merged, &config);
+    if live.is_none() {
+        take_names(&mut merged, wanted);
+    }
 
     let unchanged = merged == *live_value
         && last
@@ -132,6 +136,15 @@ pub(super) fn apply(
     entries.push(Entry { time, ..applied });
     entry::write(&mut merged, entries);
     Ok(merged)
+}
+
+/// A new object is called as its configuration says; names are nobody's fields.
+fn take_names(object: &mut Value, config: &Value) {
+    for name in ["name", "namespace"] {
+        if let Some(value) = config["metadata"].get(name) {
+            object["metadata"][name] = value.clone();
+        }
+    }
 }
 
 /// What is wrong with the configuration itself.

@@ -165,6 +165,7 @@ fn apply_creates_and_owns_exactly_what_it_says() {
     )
     .expect("applies");
     assert_eq!(object["data"], json!({"k": "v"}));
+    assert_eq!(object["metadata"]["name"], "x");
     assert_eq!(
         entries(&object),
         &[json!({
