@@ -151,15 +151,25 @@ impl Config {
             None => 1,
             Some(text) => match text.parse() {
                 Ok(count @ 1..=256) => count,
-                _ => return Err(invalid("AVIARY_PROXY_WORKERS", text, "a number from 1 to 256")),
+                _ => {
+                    return Err(invalid(
+                        "AVIARY_PROXY_WORKERS",
+                        text,
+                        "a number from 1 to 256",
+                    ));
+                }
             },
         };
         Ok(Self {
             kind,
             namespace: required(vars, "POD_NAMESPACE")?,
             address,
-            service_account: optional(vars, "SERVICE_ACCOUNT").unwrap_or("default").to_owned(),
-            workload: optional(vars, "ISTIO_META_WORKLOAD").unwrap_or(&pod).to_owned(),
+            service_account: optional(vars, "SERVICE_ACCOUNT")
+                .unwrap_or("default")
+                .to_owned(),
+            workload: optional(vars, "ISTIO_META_WORKLOAD")
+                .unwrap_or(&pod)
+                .to_owned(),
             pod,
             labels,
             xds,
@@ -180,7 +190,12 @@ impl Config {
             ProxyKind::Sidecar => "sidecar",
             ProxyKind::Router => "router",
         };
-        let Self { address, pod, namespace, .. } = self;
+        let Self {
+            address,
+            pod,
+            namespace,
+            ..
+        } = self;
         format!("{kind}~{address}~{pod}.{namespace}~{namespace}.svc.cluster.local")
     }
 
@@ -201,11 +216,19 @@ impl Config {
             app: label(&["app"], ""),
             version: label(&["version"], ""),
             canonical_service: label(
-                &["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"],
+                &[
+                    "service.istio.io/canonical-name",
+                    "app.kubernetes.io/name",
+                    "app",
+                ],
                 &self.workload,
             ),
             canonical_revision: label(
-                &["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"],
+                &[
+                    "service.istio.io/canonical-revision",
+                    "app.kubernetes.io/version",
+                    "version",
+                ],
                 "latest",
             ),
             service_account: self.service_account.clone(),
@@ -216,15 +239,23 @@ impl Config {
 }
 
 fn optional<'a>(vars: &'a HashMap<String, String>, name: &str) -> Option<&'a str> {
-    vars.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    vars.get(name)
+        .map(String::as_str)
+        .filter(|value| !value.is_empty())
 }
 
 fn required(vars: &HashMap<String, String>, name: &'static str) -> Result<String, Error> {
-    optional(vars, name).map(str::to_owned).ok_or(Error::Missing(name))
+    optional(vars, name)
+        .map(str::to_owned)
+        .ok_or(Error::Missing(name))
 }
 
 fn invalid(name: &'static str, value: &str, expected: &'static str) -> Error {
-    Error::Invalid { name, value: value.to_owned(), expected }
+    Error::Invalid {
+        name,
+        value: value.to_owned(),
+        expected,
+    }
 }
 
 fn inherited(text: &str) -> Result<Vec<Inherited>, Error> {
@@ -234,7 +265,10 @@ fn inherited(text: &str) -> Result<Vec<Inherited>, Error> {
             part.split_once('=')
                 .and_then(|(port, fd)| {
                     let fd = fd.trim().parse().ok().filter(|fd| *fd >= 3)?;
-                    Some(Inherited { port: port.trim().parse().ok()?, fd })
+                    Some(Inherited {
+                        port: port.trim().parse().ok()?,
+                        fd,
+                    })
                 })
                 .ok_or_else(|| invalid("AVIARY_LISTEN_FDS", text, "`port=descriptor,…`"))
         })

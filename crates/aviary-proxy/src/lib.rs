@@ -4,10 +4,29 @@
 //! [`aviary_mesh::resolve`], and owns what that crate must not: sockets, timers, tasks, files.
 //! It never sees an Istio or a Kubernetes type.
 //!
-//! Read first: [`Config`], [`run`], and for tests [`worker`].
+//! Read first: [`Config`], [`run`], then the way of a request: `connection::serve`,
+//! `request::handle`, `forward::Forward::run`, `record::Exchange`.
 
 pub mod config;
 mod serve;
+mod admin;
+mod xds;
+mod state;
+mod inherited;
+mod snapshot;
+mod worker;
+mod connection;
+mod inspect;
+mod request;
+mod forward;
+mod tcp;
+mod reply;
+mod record;
+mod headers;
+mod upstream;
+mod http;
+mod stream;
+mod socket;
 
 pub use config::{Config, ProxyKind};
 pub use serve::{Error, run};

@@ -1,8 +1,29 @@
 //! One proxy from start to drained: the control side and its workers.
 
+mod workers;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use aviary_telemetry::access_log::Entry;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::Config;
+use crate::admin::{self, Admin};
+use crate::snapshot::Snapshot;
+use crate::state::Store;
+use crate::{Config, socket, xds};
+
+pub(crate) use workers::Handles;
+
+/// Log lines that may wait to be written; over it they are dropped and counted.
+const LOG_QUEUE: usize = 8192;
+
+/// Log lines written at once.
+const LOG_BATCH: usize = 256;
 
 /// Why a proxy could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -13,19 +34,95 @@ pub enum Error {
         /// What it is for, e.g. `readiness`.
         purpose: &'static str,
         /// The address.
-        address: std::net::SocketAddr,
+        address: SocketAddr,
         /// The system's answer.
         source: std::io::Error,
     },
+    /// A thread for traffic could not be started.
+    #[error("cannot start a worker: {0}")]
+    Worker(#[source] std::io::Error),
 }
 
 /// Serves until `drain` is cancelled and every stream has ended, at most `config.drain_limit`.
 ///
+/// Runs on any tokio runtime; traffic has threads of its own. Called once per process when
+/// `config.inherited` is not empty.
+///
 /// # Errors
-/// When a socket of the proxy's own cannot be opened. Trouble with the control plane is not an
-/// error: the last good configuration is served meanwhile.
+/// When a socket of the proxy's own cannot be opened, or a thread not started. Trouble with the
+/// control plane is not an error: the last good configuration is served meanwhile.
 pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> {
-    let _ = config;
-    drain.cancelled().await;
+    let ports = config.ports;
+    let admin = listen("administration", ports.admin)?;
+    let metrics = listen("metrics", ports.metrics)?;
+    let readiness = listen("readiness", ports.readiness)?;
+
+    let (publish, snapshots) = watch::channel(None);
+    let (log, lines) = mpsc::channel(LOG_QUEUE);
+    let workers = workers::start(&config, &snapshots, &log, &drain).map_err(Error::Worker)?;
+    drop(log);
+
+    let store = config.state.as_deref().map(Store::new);
+    if let Some(mesh) = store.as_ref().and_then(Store::load) {
+        tracing::info!("serving the last good configuration until the control plane answers");
+        publish.send_replace(Some(Arc::new(Snapshot::new(mesh, None))));
+    }
+
+    let status = Arc::new(xds::Status::default());
+    let pages = Arc::new(Admin {
+        version: env!("CARGO_PKG_VERSION"),
+        node: config.node_id(),
+        snapshots: snapshots.clone(),
+        workers: workers.handles(),
+        xds: Arc::clone(&status),
+        drain: drain.clone(),
+    });
+    let mut control = JoinSet::new();
+    control.spawn(admin::serve(admin, Arc::clone(&pages), admin::Site::Admin));
+    control.spawn(admin::serve(
+        metrics,
+        Arc::clone(&pages),
+        admin::Site::Metrics,
+    ));
+    control.spawn(admin::serve(readiness, pages, admin::Site::Readiness));
+    if let Some(server) = config.xds.clone() {
+        let client = xds::Client::new(&config, server, publish, store, status);
+        control.spawn(client.run());
+    } else {
+        control.spawn(async move {
+            // Keeps the last configuration published.
+            publish.closed().await;
+        });
+    }
+    let wanted = config.access_log;
+    let writer = tokio::task::spawn_blocking(move || write_log(lines, wanted));
+    workers.ended().await;
+    control.shutdown().await;
+    // The workers are gone, so the lines end; a writer that broke has said so.
+    drop(writer.await);
     Ok(())
+}
+
+fn listen(purpose: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+    socket::listen(address, false).map_err(|source| Error::Listen {
+        purpose,
+        address,
+        source,
+    })
+}
+
+/// Writes access log lines to standard output, many at a time when they come fast, until the
+/// workers are gone. It has a thread of its own: whoever reads them may be slow.
+fn write_log(mut lines: mpsc::Receiver<Entry>, wanted: bool) {
+    let mut batch = Vec::new();
+    while lines.blocking_recv_many(&mut batch, LOG_BATCH) > 0 {
+        let text: String = batch.drain(..).map(|entry: Entry| entry.text()).collect();
+        if !wanted {
+            continue;
+        }
+        let mut out = std::io::stdout().lock();
+        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            tracing::warn!(%error, "cannot write the access log");
+        }
+    }
 }

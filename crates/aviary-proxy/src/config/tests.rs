@@ -32,20 +32,28 @@ fn config_listen_fds_are_read_in_order() {
     let config = Config::from_vars(&vars(&[("AVIARY_LISTEN_FDS", "8080=7,8443=8")])).unwrap();
     assert_eq!(
         config.inherited,
-        [Inherited { port: 8080, fd: 7 }, Inherited { port: 8443, fd: 8 }]
+        [
+            Inherited { port: 8080, fd: 7 },
+            Inherited { port: 8443, fd: 8 }
+        ]
     );
 }
 
 #[test]
 fn config_bad_values_are_refused_by_name() {
     let error = |name: &str, value: &str| {
-        Config::from_vars(&vars(&[(name, value)])).unwrap_err().to_string()
+        Config::from_vars(&vars(&[(name, value)]))
+            .unwrap_err()
+            .to_string()
     };
     assert_eq!(
         error("AVIARY_LISTEN_FDS", "8080"),
         "AVIARY_LISTEN_FDS is `8080`, expected `port=descriptor,…`"
     );
-    assert_eq!(error("INSTANCE_IP", "here"), "INSTANCE_IP is `here`, expected an IP address");
+    assert_eq!(
+        error("INSTANCE_IP", "here"),
+        "INSTANCE_IP is `here`, expected an IP address"
+    );
     assert_eq!(
         error("AVIARY_XDS_SOCKET", "/x"),
         "AVIARY_XDS_TOKEN is not set; the node agent sets it for every proxy"

@@ -1,0 +1,192 @@
+//! The pages of a proxy for people and tools: administration, metrics, readiness.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use aviary_telemetry::Registry;
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::serve::Handles;
+use crate::snapshot::Snapshot;
+use crate::worker::Query;
+use crate::xds;
+
+/// What the pages are made from.
+pub(crate) struct Admin {
+    pub(crate) version: &'static str,
+    pub(crate) node: String,
+    pub(crate) snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    pub(crate) workers: Handles,
+    pub(crate) xds: Arc<xds::Status>,
+    pub(crate) drain: CancellationToken,
+}
+
+/// Which pages a socket has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Site {
+    /// All of them; loopback only.
+    Admin,
+    /// Prometheus metrics.
+    Metrics,
+    /// Readiness.
+    Readiness,
+}
+
+/// One page.
+struct Page {
+    status: StatusCode,
+    kind: &'static str,
+    text: String,
+}
+
+impl Page {
+    fn text(text: String) -> Self {
+        Self {
+            status: StatusCode::OK,
+            kind: "text/plain; charset=utf-8",
+            text,
+        }
+    }
+
+    fn error(status: StatusCode, text: &str) -> Self {
+        Self {
+            status,
+            ..Self::text(format!("{text}\n"))
+        }
+    }
+}
+
+/// Serves the pages of `site` until it is dropped.
+pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, site: Site) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = listener.accept().await;
+        while connections.try_join_next().is_some() {}
+        let Ok((stream, _)) = accepted else {
+            // Out of descriptors, most likely: let others end first.
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            continue;
+        };
+        let admin = Arc::clone(&admin);
+        connections.spawn(async move {
+            let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+                let admin = Arc::clone(&admin);
+                async move { Ok::<_, Infallible>(respond(&admin, site, &request).await) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "page connection ended");
+            }
+        });
+    }
+}
+
+async fn respond<B>(admin: &Admin, site: Site, request: &Request<B>) -> Response<Full<Bytes>> {
+    let page = if matches!(*request.method(), Method::GET | Method::HEAD) {
+        page(admin, site, request.uri().path()).await
+    } else {
+        Page::error(StatusCode::METHOD_NOT_ALLOWED, "only GET is allowed here")
+    };
+    let mut response = Response::new(Full::new(Bytes::from(page.text)));
+    *response.status_mut() = page.status;
+    let kind = http::HeaderValue::from_static(page.kind);
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, kind);
+    response
+}
+
+async fn page(admin: &Admin, site: Site, path: &str) -> Page {
+    match (site, path) {
+        (Site::Readiness | Site::Admin, "/ready") | (_, "/healthz/ready") => ready(admin),
+        (Site::Metrics | Site::Admin, "/stats/prometheus" | "/metrics") => metrics(admin).await,
+        (Site::Admin, "/config_dump") => config_dump(admin),
+        (Site::Admin, "/clusters") => Page::text(admin.workers.ask(Query::Clusters).await.concat()),
+        (Site::Admin, "/listeners") => listeners(admin),
+        (Site::Admin, "/stats") => stats(admin).await,
+        (Site::Admin, "/") => Page::text(
+            "/clusters\n/config_dump\n/listeners\n/ready\n/stats\n/stats/prometheus\n".to_owned(),
+        ),
+        _ => Page::error(
+            StatusCode::NOT_FOUND,
+            "no such page; `/` on port 15000 lists them",
+        ),
+    }
+}
+
+fn ready(admin: &Admin) -> Page {
+    if admin.drain.is_cancelled() {
+        return Page::error(StatusCode::SERVICE_UNAVAILABLE, "DRAINING");
+    }
+    if !admin.workers.are_ready() {
+        return Page::error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "waiting for the first configuration",
+        );
+    }
+    Page::text("LIVE\n".to_owned())
+}
+
+async fn metrics(admin: &Admin) -> Page {
+    let mut total = Registry::default();
+    for part in admin.workers.ask(Query::Metrics).await {
+        total.merge(&part);
+    }
+    let mut text = total.text();
+    text.push_str("# TYPE istio_build gauge\n");
+    text.push_str(&format!(
+        "istio_build{{component=\"proxy\",tag=\"{}\"}} 1\n",
+        admin.version
+    ));
+    Page {
+        kind: "text/plain; version=0.0.4; charset=utf-8",
+        ..Page::text(text)
+    }
+}
+
+async fn stats(admin: &Admin) -> Page {
+    let mut text = admin.workers.ask(Query::Stats).await.concat();
+    text.push_str(&admin.xds.text());
+    Page::text(text)
+}
+
+fn config_dump(admin: &Admin) -> Page {
+    let snapshot = admin.snapshots.borrow().clone();
+    let mesh = snapshot.as_ref().map(|snapshot| snapshot.mesh().as_ref());
+    let dump = serde_json::json!({
+        "node": admin.node,
+        "version": admin.version,
+        "xds": admin.xds.json(),
+        "config": mesh,
+    });
+    match serde_json::to_string_pretty(&dump) {
+        Ok(text) => Page {
+            kind: "application/json",
+            ..Page::text(text + "\n")
+        },
+        Err(error) => Page::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn listeners(admin: &Admin) -> Page {
+    let snapshot = admin.snapshots.borrow().clone();
+    let listeners = snapshot
+        .iter()
+        .flat_map(|snapshot| snapshot.mesh().listeners.values());
+    Page::text(
+        listeners
+            .map(|listener| format!("{}::{}\n", listener.name, listener.address))
+            .collect(),
+    )
+}

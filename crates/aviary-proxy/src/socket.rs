@@ -1,0 +1,88 @@
+//! Sockets with the options that a proxy needs.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// Mark on the sidecar's own connections; the redirection rules let it pass.
+pub(crate) const MARK: u32 = 1337;
+
+/// Connections that wait to be accepted, per listener.
+const BACKLOG: i32 = 4096;
+
+/// Probes of an idle connection begin after this long.
+const KEEPALIVE: Duration = Duration::from_mins(5);
+
+static MARK_REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// Opens a listening socket.
+///
+/// # Errors
+/// The system's, e.g. address in use.
+pub(crate) fn listen(address: SocketAddr, one_of_many: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    if one_of_many {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Connects to `address`, from `source` when given, with the sidecar's mark when `marked`.
+///
+/// # Errors
+/// The system's; without the right to set marks the connection is made unmarked, said once.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    source: Option<IpAddr>,
+    marked: bool,
+) -> io::Result<TcpStream> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    if marked
+        && let Err(error) = socket.set_mark(MARK)
+        && !MARK_REFUSED.swap(true, Ordering::Relaxed)
+    {
+        tracing::warn!(%error, "cannot mark connections; redirected traffic would loop");
+    }
+    if let Some(source) = source {
+        socket.bind(&SocketAddr::new(source, 0).into())?;
+    }
+    let stream = TcpSocket::from_std_stream(socket.into())
+        .connect(address)
+        .await?;
+    tune(&stream);
+    Ok(stream)
+}
+
+/// Sets what every connection has: no delay for small writes, probes when idle.
+pub(crate) fn tune(stream: &TcpStream) {
+    // Best effort: a connection that was reset meanwhile refuses both, and fails at its first use.
+    let _ = stream.set_nodelay(true);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+}
+
+/// Where the client meant to go before it was redirected here; `None` when it was not.
+pub(crate) fn original_destination(stream: &TcpStream) -> Option<SocketAddr> {
+    let socket = SockRef::from(stream);
+    let found = match stream.local_addr().ok()? {
+        SocketAddr::V4(_) => socket.original_dst_v4(),
+        SocketAddr::V6(_) => socket.original_dst_v6(),
+    };
+    found.ok()?.as_socket()
+}

@@ -1,0 +1,358 @@
+//! What is known of clusters at run time: it lives longer than any one configuration.
+
+mod pool;
+pub(crate) mod report;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aviary_mesh::balance::{self, Avoid, EndpointView};
+use aviary_mesh::circuit::{Resource, Usage};
+use aviary_mesh::cluster::{Limits, ServiceLabels};
+use aviary_mesh::endpoint::{Health, WorkloadLabels};
+use aviary_mesh::outlier::{self, Ejector};
+use aviary_mesh::retry::Budget;
+use aviary_mesh::{Cluster, Discovery, Endpoint, MeshConfig};
+use rand::Rng;
+
+pub(crate) use pool::{Active, ConnectError, Host, words};
+
+/// The clusters of one worker, by name.
+#[derive(Default)]
+pub(crate) struct Upstreams {
+    clusters: RefCell<HashMap<String, Rc<Upstream>>>,
+}
+
+impl Upstreams {
+    /// The cluster of that name.
+    pub(crate) fn get(&self, name: &str) -> Option<Rc<Upstream>> {
+        self.clusters.borrow().get(name).cloned()
+    }
+
+    /// All of them, by name.
+    pub(crate) fn all(&self) -> Vec<Rc<Upstream>> {
+        let mut all: Vec<_> = self.clusters.borrow().values().cloned().collect();
+        all.sort_by(|left, right| left.name.cmp(&right.name));
+        all
+    }
+
+    /// Takes over a configuration: what it still has keeps its connections, ejections, counts.
+    pub(crate) fn apply(&self, mesh: &MeshConfig, now: Duration) {
+        let mut clusters = self.clusters.borrow_mut();
+        clusters.retain(|name, upstream| {
+            let keep = mesh.clusters.contains_key(name);
+            if !keep {
+                upstream.retire();
+            }
+            keep
+        });
+        for (name, policy) in &mesh.clusters {
+            let upstream = clusters
+                .entry(name.clone())
+                .or_insert_with(|| Rc::new(Upstream::new(Arc::clone(policy), now)));
+            let endpoints = match &policy.discovery {
+                Discovery::Eds => mesh
+                    .endpoints
+                    .get(name)
+                    .map_or(&[][..], |set| &set.endpoints)
+                    .to_vec(),
+                Discovery::Static(addresses) => addresses.iter().map(fixed).collect(),
+                Discovery::OriginalDst => Vec::new(),
+            };
+            upstream.update(policy, endpoints);
+        }
+    }
+
+    /// Closes what has been idle for too long.
+    pub(crate) fn sweep(&self, now: Duration) {
+        for upstream in self.clusters.borrow().values() {
+            upstream.sweep(now);
+        }
+    }
+}
+
+fn fixed(address: &SocketAddr) -> Endpoint {
+    Endpoint {
+        address: *address,
+        weight: 1,
+        health: Health::Healthy,
+        workload: Arc::default(),
+    }
+}
+
+/// Traffic to unknown destinations is told by the cluster's own name, as Istio does.
+fn service(policy: &Cluster) -> Arc<ServiceLabels> {
+    let unknown = || ServiceLabels {
+        name: policy.name.clone(),
+        ..ServiceLabels::default()
+    };
+    Arc::new(policy.service.clone().unwrap_or_else(unknown))
+}
+
+/// Counts of one cluster since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) requests: Cell<u64>,
+    pub(crate) retries: Cell<u64>,
+    pub(crate) overflows: Cell<u64>,
+    pub(crate) connects: Cell<u64>,
+    pub(crate) connect_failures: Cell<u64>,
+    pub(crate) ejections: Cell<u64>,
+}
+
+/// Adds one.
+pub(crate) fn count(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
+}
+
+/// An endpoint with what runs there.
+struct Slot {
+    endpoint: Endpoint,
+    host: Rc<Host>,
+}
+
+/// One cluster at run time.
+pub(crate) struct Upstream {
+    name: String,
+    policy: RefCell<Arc<Cluster>>,
+    service: RefCell<Arc<ServiceLabels>>,
+    usage: RefCell<Usage>,
+    balancer: RefCell<balance::State>,
+    ejector: RefCell<Ejector>,
+    budget: RefCell<Budget>,
+    slots: RefCell<Vec<Slot>>,
+    /// Of [`Discovery::OriginalDst`].
+    strangers: RefCell<HashMap<SocketAddr, Rc<Host>>>,
+    retired: Cell<bool>,
+    pub(crate) counters: Counters,
+}
+
+/// The endpoint chosen for a request.
+#[derive(Clone)]
+pub(crate) struct Choice {
+    /// Index in the cluster, to avoid it at the next try.
+    pub(crate) index: usize,
+    /// Where it is.
+    pub(crate) host: Rc<Host>,
+    /// What is known of the workload there.
+    pub(crate) workload: Arc<WorkloadLabels>,
+}
+
+impl Upstream {
+    fn new(policy: Arc<Cluster>, now: Duration) -> Self {
+        Self {
+            name: policy.name.clone(),
+            service: RefCell::new(service(&policy)),
+            policy: RefCell::new(policy),
+            usage: RefCell::default(),
+            balancer: RefCell::default(),
+            ejector: RefCell::default(),
+            budget: RefCell::new(Budget::new(now)),
+            slots: RefCell::default(),
+            strangers: RefCell::default(),
+            retired: Cell::new(false),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Its name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its configuration.
+    pub(crate) fn policy(&self) -> Arc<Cluster> {
+        Arc::clone(&self.policy.borrow())
+    }
+
+    /// The service that it leads to, for metrics.
+    pub(crate) fn service(&self) -> Arc<ServiceLabels> {
+        Arc::clone(&self.service.borrow())
+    }
+
+    fn update(&self, policy: &Arc<Cluster>, endpoints: Vec<Endpoint>) {
+        if policy.outlier.is_none() {
+            self.ejector.borrow_mut().clear();
+        }
+        if !Arc::ptr_eq(&self.policy.borrow(), policy) {
+            *self.service.borrow_mut() = service(policy);
+            *self.policy.borrow_mut() = Arc::clone(policy);
+        }
+        let mut slots = self.slots.borrow_mut();
+        let mut known: HashMap<_, _> = slots
+            .drain(..)
+            .map(|slot| (slot.endpoint.address, slot.host))
+            .collect();
+        slots.extend(endpoints.into_iter().map(|endpoint| {
+            let address = endpoint.address;
+            let host = known
+                .remove(&address)
+                .unwrap_or_else(|| Rc::new(Host::new(address)));
+            Slot { endpoint, host }
+        }));
+        for gone in known.values() {
+            gone.retire();
+        }
+        self.ejector
+            .borrow_mut()
+            .retain(|address| slots.iter().any(|slot| slot.endpoint.address == address));
+    }
+
+    /// Ends what is idle; requests under way go on.
+    fn retire(&self) {
+        self.retired.set(true);
+        for slot in self.slots.borrow().iter() {
+            slot.host.retire();
+        }
+        for host in self.strangers.borrow().values() {
+            host.retire();
+        }
+    }
+
+    fn sweep(&self, now: Duration) {
+        const ENVOY_DEFAULT: Duration = Duration::from_hours(1);
+        let idle = self.policy.borrow().idle_timeout.unwrap_or(ENVOY_DEFAULT);
+        for slot in self.slots.borrow().iter() {
+            slot.host.sweep(now, idle);
+        }
+        self.strangers.borrow_mut().retain(|_, host| {
+            host.sweep(now, idle);
+            !host.is_unused()
+        });
+    }
+
+    /// Chooses an endpoint; `None` when there is no healthy one (flag UH).
+    ///
+    /// `destination` is where the connection meant to go, for clusters that follow it.
+    pub(crate) fn pick(
+        &self,
+        destination: Option<SocketAddr>,
+        avoid: Avoid<'_>,
+        now: Duration,
+        rng: &mut impl Rng,
+    ) -> Option<Choice> {
+        let policy = self.policy.borrow();
+        if policy.discovery == Discovery::OriginalDst {
+            let address = destination?;
+            let mut strangers = self.strangers.borrow_mut();
+            let host = strangers
+                .entry(address)
+                .or_insert_with(|| Rc::new(Host::new(address)))
+                .clone();
+            return Some(Choice {
+                index: 0,
+                host,
+                workload: Arc::default(),
+            });
+        }
+        let mut ejector = self.ejector.borrow_mut();
+        if let Some(outlier) = &policy.outlier {
+            for address in ejector.poll(outlier, now) {
+                tracing::info!(cluster = %self.name, %address, "endpoint takes part again");
+            }
+        }
+        let slots = self.slots.borrow();
+        let views: Vec<_> = slots.iter().map(|slot| view(slot, &ejector)).collect();
+        let panic_percent = policy
+            .outlier
+            .as_ref()
+            .map_or(0, |outlier| outlier.min_health_percent);
+        let mut balancer = self.balancer.borrow_mut();
+        let index = balance::pick(
+            &views,
+            policy.balance,
+            panic_percent,
+            avoid,
+            &mut balancer,
+            rng,
+        )?;
+        let slot = slots.get(index)?;
+        Some(Choice {
+            index,
+            host: Rc::clone(&slot.host),
+            workload: Arc::clone(&slot.endpoint.workload),
+        })
+    }
+
+    /// Tells outlier detection what came of a request.
+    pub(crate) fn on_outcome(&self, address: SocketAddr, outcome: outlier::Outcome, now: Duration) {
+        let policy = self.policy.borrow();
+        let Some(outlier) = &policy.outlier else {
+            return;
+        };
+        let size = self.slots.borrow().len();
+        let ejected = self
+            .ejector
+            .borrow_mut()
+            .on_response(outlier, size, address, outcome, now);
+        if let Some(reason) = ejected {
+            count(&self.counters.ejections);
+            tracing::info!(cluster = %self.name, %address, ?reason, "endpoint ejected");
+        }
+    }
+
+    /// Takes one of a limited resource; `None` when the cluster has no more to give (flag UO).
+    pub(crate) fn acquire(self: &Rc<Self>, resource: Resource) -> Option<Permit> {
+        if !self
+            .usage
+            .borrow_mut()
+            .acquire(resource, &self.policy.borrow().limits)
+        {
+            count(&self.counters.overflows);
+            return None;
+        }
+        Some(Permit {
+            upstream: Rc::clone(self),
+            resource,
+        })
+    }
+
+    /// Takes one though the limit may be reached.
+    fn acquire_anyway(self: &Rc<Self>, resource: Resource) -> Permit {
+        // Without a limit this always succeeds.
+        let _ = self
+            .usage
+            .borrow_mut()
+            .acquire(resource, &Limits::default());
+        Permit {
+            upstream: Rc::clone(self),
+            resource,
+        }
+    }
+
+    /// Counts a request.
+    pub(crate) fn on_request(&self) {
+        count(&self.counters.requests);
+        self.budget.borrow_mut().on_request();
+    }
+
+    /// Takes a retry from the budget.
+    pub(crate) fn may_retry(&self, now: Duration) -> bool {
+        self.budget.borrow_mut().withdraw(now)
+    }
+}
+
+fn view(slot: &Slot, ejector: &Ejector) -> EndpointView {
+    EndpointView {
+        healthy: slot.endpoint.health == Health::Healthy
+            && !ejector.is_ejected(slot.endpoint.address),
+        weight: slot.endpoint.weight,
+        active: slot.host.active(),
+    }
+}
+
+/// One of a limited resource; given back when dropped.
+pub(crate) struct Permit {
+    upstream: Rc<Upstream>,
+    resource: Resource,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.upstream.usage.borrow_mut().release(self.resource);
+    }
+}

@@ -1,0 +1,238 @@
+//! One thread that carries traffic: its listeners, connections, pools, counters.
+
+mod listen;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use aviary_mesh::endpoint::WorkloadLabels;
+use aviary_telemetry::access_log::Entry;
+use aviary_telemetry::{Registry, peer};
+use http::HeaderValue;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::ProxyKind;
+use crate::snapshot::Snapshot;
+use crate::upstream::{Upstreams, report};
+
+/// Idle connections are looked at this often.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// What a worker is started with.
+pub(crate) struct Options {
+    pub(crate) kind: ProxyKind,
+    /// What is said of the workload it stands for.
+    pub(crate) labels: WorkloadLabels,
+    /// How many workers there are.
+    pub(crate) workers: usize,
+    /// Sockets from elsewhere, by the port of their listener.
+    pub(crate) inherited: Vec<(u16, std::net::TcpListener)>,
+    /// First number of its random sequence.
+    pub(crate) seed: u64,
+    /// A drain takes at most this long.
+    pub(crate) drain_limit: Duration,
+}
+
+/// How the control side and a worker speak with each other.
+pub(crate) struct Channels {
+    /// The configuration; `None` until the first one.
+    pub(crate) snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    /// Questions.
+    pub(crate) queries: mpsc::Receiver<Query>,
+    /// Log lines to be written; full means dropped and counted.
+    pub(crate) log: mpsc::Sender<Entry>,
+    /// Ends the work.
+    pub(crate) drain: CancellationToken,
+    /// Raised by one once the first configuration is in use.
+    pub(crate) ready: Arc<AtomicUsize>,
+}
+
+/// A question to a worker, answered between requests.
+pub(crate) enum Query {
+    /// Its metrics.
+    Metrics(oneshot::Sender<Registry>),
+    /// Its clusters, in the text form of `/clusters`.
+    Clusters(oneshot::Sender<String>),
+    /// Its counters, in the text form of `/stats`.
+    Stats(oneshot::Sender<String>),
+}
+
+/// What everything on the thread shares.
+pub(crate) struct Worker {
+    kind: ProxyKind,
+    labels: Arc<WorkloadLabels>,
+    peer_header: HeaderValue,
+    snapshot: RefCell<Arc<Snapshot>>,
+    upstreams: Upstreams,
+    metrics: RefCell<Registry>,
+    log: mpsc::Sender<Entry>,
+    log_dropped: Cell<u64>,
+    rng: RefCell<SmallRng>,
+    epoch: Instant,
+    drain: CancellationToken,
+    streams: TaskTracker,
+}
+
+impl Worker {
+    fn new(options: &Options, log: mpsc::Sender<Entry>, drain: CancellationToken) -> Self {
+        let peer_header = HeaderValue::from_str(&peer::encode(&options.labels))
+            .unwrap_or_else(|_| HeaderValue::from_static(""));
+        Self {
+            kind: options.kind,
+            labels: Arc::new(options.labels.clone()),
+            peer_header,
+            snapshot: RefCell::default(),
+            upstreams: Upstreams::default(),
+            metrics: RefCell::default(),
+            log,
+            log_dropped: Cell::new(0),
+            rng: RefCell::new(SmallRng::seed_from_u64(options.seed)),
+            epoch: Instant::now(),
+            drain,
+            streams: TaskTracker::new(),
+        }
+    }
+
+    /// Time since the worker's start.
+    pub(crate) fn now(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    /// The configuration of now.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.borrow())
+    }
+
+    /// The clusters.
+    pub(crate) fn upstreams(&self) -> &Upstreams {
+        &self.upstreams
+    }
+
+    /// Whether its own connections carry the mark.
+    pub(crate) fn marks(&self) -> bool {
+        self.kind == ProxyKind::Sidecar
+    }
+
+    /// What is said of the workload it stands for.
+    pub(crate) fn own_labels(&self) -> Arc<WorkloadLabels> {
+        Arc::clone(&self.labels)
+    }
+
+    /// The same as a header for other proxies.
+    pub(crate) fn peer_header(&self) -> HeaderValue {
+        self.peer_header.clone()
+    }
+
+    /// Cancelled when the work is to end.
+    pub(crate) fn drain(&self) -> &CancellationToken {
+        &self.drain
+    }
+
+    /// Draws random numbers; `draw` must not come back here.
+    pub(crate) fn random<T>(&self, draw: impl FnOnce(&mut SmallRng) -> T) -> T {
+        draw(&mut self.rng.borrow_mut())
+    }
+
+    /// Counts.
+    pub(crate) fn metrics(&self, count: impl FnOnce(&mut Registry)) {
+        count(&mut self.metrics.borrow_mut());
+    }
+
+    /// Hands a log line to the control side; dropped and counted when that lags.
+    pub(crate) fn log(&self, entry: Entry) {
+        if self.log.try_send(entry).is_err() {
+            self.log_dropped.set(self.log_dropped.get() + 1);
+        }
+    }
+
+    /// Runs something that must end before the worker does.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        drop(self.streams.spawn_local(task));
+    }
+
+    fn apply(&self, snapshot: Arc<Snapshot>) {
+        // Clusters first: what the new routes name must be there.
+        self.upstreams.apply(snapshot.mesh(), self.now());
+        *self.snapshot.borrow_mut() = snapshot;
+    }
+
+    fn answer(&self, query: Query) {
+        // Whoever asked may have gone; then there is nobody to tell.
+        match query {
+            Query::Metrics(reply) => drop(reply.send(self.metrics.borrow().clone())),
+            Query::Clusters(reply) => {
+                let all = self.upstreams.all();
+                drop(reply.send(all.iter().map(|upstream| report::text(upstream)).collect()));
+            }
+            Query::Stats(reply) => {
+                let all = self.upstreams.all();
+                let mut text: String = all.iter().map(|upstream| report::stats(upstream)).collect();
+                text.push_str(&format!("access_log.dropped: {}\n", self.log_dropped.get()));
+                text.push_str(&format!("downstream.streams: {}\n", self.streams.len()));
+                drop(reply.send(text));
+            }
+        }
+    }
+}
+
+/// Carries traffic by the configurations that arrive until the drain is over. Runs on a
+/// current-thread runtime inside a [`tokio::task::LocalSet`].
+pub(crate) async fn run(options: Options, channels: Channels) {
+    let Channels {
+        mut snapshots,
+        mut queries,
+        log,
+        drain,
+        ready,
+    } = channels;
+    let worker = Rc::new(Worker::new(&options, log, drain.clone()));
+    let mut listeners = listen::Listeners::new(Rc::clone(&worker), options.workers > 1);
+    let mut first = Some((options.inherited, ready));
+    let mut sweep = tokio::time::interval(SWEEP);
+    loop {
+        tokio::select! {
+            () = drain.cancelled() => break,
+            changed = snapshots.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                let Some(snapshot) = snapshots.borrow_and_update().clone() else { continue };
+                worker.apply(Arc::clone(&snapshot));
+                listeners.apply(snapshot.mesh());
+                if let Some((inherited, ready)) = first.take() {
+                    for (port, socket) in inherited {
+                        listeners.adopt(port, socket);
+                    }
+                    ready.fetch_add(1, Ordering::Release);
+                }
+            }
+            Some(query) = queries.recv() => worker.answer(query),
+            _ = sweep.tick() => {
+                worker.upstreams.sweep(worker.now());
+                listeners.retry(worker.snapshot().mesh());
+            }
+        }
+    }
+    drain.cancel();
+    drop(listeners);
+    worker.streams.close();
+    let limit = tokio::time::sleep(options.drain_limit);
+    let mut limit = std::pin::pin!(limit);
+    loop {
+        tokio::select! {
+            () = worker.streams.wait() => return,
+            () = &mut limit => {
+                tracing::warn!(streams = worker.streams.len(), "drain ends with streams open");
+                return;
+            }
+            Some(query) = queries.recv() => worker.answer(query),
+        }
+    }
+}
