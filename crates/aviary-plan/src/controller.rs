@@ -39,6 +39,16 @@ pub enum Controller {
     EventExpiry,
 }
 
+impl Controller {
+    /// Whether plans of this controller make objects in the namespace of the planned one.
+    fn creates(self) -> bool {
+        matches!(
+            self,
+            Self::Deployment | Self::ReplicaSet | Self::EndpointSlice | Self::Endpoints
+        )
+    }
+}
+
 /// A unit of work: one planner, one object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
@@ -66,6 +76,10 @@ impl Key {
 /// Plans one unit of work. `failure` is the error that ended its last attempt, if any.
 pub fn plan(cache: &Cache, key: &Key, failure: Option<&str>, now: Timestamp) -> Plan {
     let (namespace, name) = (key.namespace.as_str(), key.name.as_str());
+    if key.controller.creates() && is_leaving(cache, namespace) {
+        // The server refuses new objects there, and the old ones are being deleted anyway.
+        return Plan::default();
+    }
     match key.controller {
         Controller::Schedule => plan_schedule(cache, namespace, name, now),
         Controller::ReplicaSet => {
@@ -282,13 +296,14 @@ fn concern_recreating(cache: &Cache, entry: &Entry, keys: &mut Vec<Key>) {
     }
 }
 
+fn is_leaving(cache: &Cache, namespace: &str) -> bool {
+    let found = cache.namespaces.get("", namespace);
+    found.is_some_and(|found| found.metadata.deletion_timestamp.is_some())
+}
+
 /// A namespace under deletion waits for its contents to go.
 fn concern_namespace(cache: &Cache, namespace: &str, keys: &mut Vec<Key>) {
-    let deleting = cache
-        .namespaces
-        .get("", namespace)
-        .is_some_and(|found| found.metadata.deletion_timestamp.is_some());
-    if deleting {
+    if is_leaving(cache, namespace) {
         keys.push(Key::new(Controller::Namespace, &kind::NAMESPACE, "", namespace));
     }
 }

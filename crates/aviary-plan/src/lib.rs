@@ -23,6 +23,9 @@ pub mod namespace;
 pub mod node_lifecycle;
 pub mod event;
 
+#[cfg(test)]
+mod sim;
+
 pub use cache::Cache;
 pub use controller::{Controller, Key};
 pub use kind::Kind;

@@ -24,10 +24,11 @@ pub(super) async fn run(desk: Arc<Desk>, key: Key) {
     let Plan { actions, wake_at, .. } = plan;
     for action in actions {
         if let Err(error) = carry_out(&desk, &action).await {
-            let benign = is_conflict(&error) || is_missing(&error);
-            tracing::debug!(?key.controller, key.namespace, key.name, %error, "action failed");
-            if !benign {
-                tracing::warn!(?key.controller, key.namespace, key.name, %error, "retrying");
+            let controller = key.controller;
+            if passes(&error) {
+                tracing::debug!(?controller, key.namespace, key.name, %error, "retrying");
+            } else {
+                tracing::warn!(?controller, key.namespace, key.name, %error, "retrying");
             }
             desk.failed(&key, reason_for_status(&key, &action, &error));
             return;
@@ -43,8 +44,7 @@ fn reason_for_status(key: &Key, action: &Action, error: &kube::Error) -> Option<
         return None;
     }
     let kube::Error::Api(status) = error else { return None };
-    let leaving = status.message.contains("being terminated");
-    (status.code != 409 && !leaving).then(|| status.message.clone())
+    (!passes(error)).then(|| status.message.clone())
 }
 
 async fn carry_out(desk: &Desk, action: &Action) -> Result<(), kube::Error> {
@@ -203,6 +203,9 @@ pub(super) fn is_missing(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
-fn is_conflict(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 409)
+/// Whether the failure only says that the cache was behind, and so passes by itself.
+fn passes(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let leaving = status.code == 403 && status.message.contains("being terminated");
+    matches!(status.code, 404 | 409) || leaving
 }

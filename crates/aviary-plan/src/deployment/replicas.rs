@@ -25,6 +25,12 @@ pub(super) fn available(set: &ReplicaSet) -> i32 {
     set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0)
 }
 
+/// Available pods that stay when the set has come down to its wanted size. The report may be from
+/// before the set was told to shrink, and its surplus pods are as good as gone.
+pub(super) fn lasting(set: &ReplicaSet) -> i32 {
+    available(set).min(wanted(set))
+}
+
 /// Ready pods the set reported.
 pub(super) fn ready(set: &ReplicaSet) -> i32 {
     set.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0)

@@ -49,7 +49,7 @@ impl Rollout<'_> {
         let all: i32 = self.sets.iter().map(replicas::wanted).sum();
         let least = self.desired() - replicas::max_unavailable(self.spec);
         let set = &self.sets[current];
-        let coming = replicas::wanted(set) - replicas::available(set);
+        let coming = replicas::wanted(set) - replicas::lasting(set);
         let most = all - least - coming;
         if most <= 0 {
             self.plan.wait(format!(
@@ -71,7 +71,7 @@ impl Rollout<'_> {
             }
             let set = &self.sets[index];
             let size = replicas::wanted(set);
-            let unhealthy = size - replicas::available(set);
+            let unhealthy = size - replicas::lasting(set);
             if size == 0 || unhealthy <= 0 {
                 continue;
             }
@@ -85,7 +85,7 @@ impl Rollout<'_> {
 
     /// Takes available pods from the old sets, oldest set first, down to `least` in all.
     fn drop_available(&mut self, old: &[usize], least: i32) -> bool {
-        let available: i32 = self.sets.iter().map(replicas::available).sum();
+        let available: i32 = self.sets.iter().map(replicas::lasting).sum();
         let most = available - least;
         let mut dropped = 0;
         for &index in old {
