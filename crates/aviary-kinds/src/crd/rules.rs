@@ -1,8 +1,8 @@
 //! The rules of one version of a custom kind, compiled once.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
-use kube_cel::CompiledSchema;
+use kube_cel::{CompiledSchema, ErrorKind};
 use serde_json::Value;
 
 use super::structural::{self, Patterns};
@@ -14,6 +14,8 @@ pub(super) struct Compiled {
     patterns: Patterns,
     /// `None` when the schema has no CEL rule.
     cel: Option<CompiledSchema>,
+    /// What the rules say when they fail, by the rule.
+    messages: HashMap<String, String>,
 }
 
 impl fmt::Debug for Compiled {
@@ -27,7 +29,10 @@ impl fmt::Debug for Compiled {
 impl Compiled {
     pub(super) fn new(schema: &Value) -> Self {
         let cel = has_rules(schema).then(|| kube_cel::compile_schema(schema));
+        let mut messages = HashMap::new();
+        collect_messages(schema, &mut messages);
         Self {
+            messages,
             schema: schema.clone(),
             patterns: Patterns::of(schema),
             cel,
@@ -38,6 +43,29 @@ impl Compiled {
         let mut causes = structural::object(&self.schema, &self.patterns, object);
         structural::unique_items(&self.schema, object, "", &mut causes);
         causes
+    }
+}
+
+impl Compiled {
+    fn cel_cause(&self, error: &kube_cel::ValidationError, object: &Value) -> Cause {
+        let value = at(object, &error.field_path);
+        let field = if error.field_path.is_empty() {
+            "<nil>"
+        } else {
+            &error.field_path
+        };
+        if error.kind == ErrorKind::ValidationFailure {
+            return cel_cause(field, value, error.reason.as_deref(), error.message.trim());
+        }
+        // The rule could not be evaluated: the author's message still says what is wanted.
+        let problem = error.message.trim_start_matches("rule evaluation error: ");
+        let rule = self.messages.get(&error.rule).unwrap_or(&error.rule);
+        cel_cause(
+            field,
+            value,
+            None,
+            &format!("{problem} evaluating rule: {rule}"),
+        )
     }
 }
 
@@ -55,7 +83,7 @@ impl CustomRules for Compiled {
         let Some(cel) = &self.cel else { return causes };
         if causes.is_empty() {
             if let Err(errors) = kube_cel::validate_compiled(cel, new, old) {
-                causes.extend(errors.into_iter().map(|error| cel_cause(&error, new)));
+                causes.extend(errors.into_iter().map(|error| self.cel_cause(&error, new)));
             }
         } else {
             causes.push(Cause::invalid(
@@ -70,30 +98,38 @@ impl CustomRules for Compiled {
 }
 
 /// The finding of a CEL rule. The value is shown when it is a scalar.
-fn cel_cause(error: &kube_cel::ValidationError, object: &Value) -> Cause {
-    let field = if error.field_path.is_empty() {
-        "<nil>"
-    } else {
-        &error.field_path
-    };
-    let message = error.message.trim();
-    match error.reason.as_deref() {
-        Some("FieldValueRequired") => Cause::required(field, message),
-        Some("FieldValueForbidden") => Cause::forbidden(field, message),
-        Some("FieldValueDuplicate") => match at(object, &error.field_path) {
-            Some(value) => Cause::duplicate(field, value),
-            None => Cause::invalid(field, &Value::Null, message),
+fn cel_cause(field: &str, value: Option<&Value>, reason: Option<&str>, message: &str) -> Cause {
+    match (reason, value) {
+        (Some("FieldValueRequired"), _) => Cause::required(field, message),
+        (Some("FieldValueForbidden"), _) => Cause::forbidden(field, message),
+        (Some("FieldValueDuplicate"), Some(value)) => Cause::duplicate(field, value),
+        (_, Some(value)) if !value.is_object() && !value.is_array() => {
+            Cause::invalid(field, value, message)
+        }
+        _ => Cause {
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: {message}"),
+            field: field.to_owned(),
         },
-        _ => match at(object, &error.field_path) {
-            Some(value) if !value.is_object() && !value.is_array() => {
-                Cause::invalid(field, value, message)
+    }
+}
+
+/// The `message` of every rule that has one, by the rule.
+fn collect_messages(schema: &Value, messages: &mut HashMap<String, String>) {
+    match schema {
+        Value::Object(map) => {
+            if let (Some(Value::String(rule)), Some(Value::String(message))) =
+                (map.get("rule"), map.get("message"))
+            {
+                messages.insert(rule.clone(), message.clone());
             }
-            _ => Cause {
-                reason: "FieldValueInvalid",
-                message: format!("Invalid value: {message}"),
-                field: field.to_owned(),
-            },
-        },
+            map.values()
+                .for_each(|child| collect_messages(child, messages));
+        }
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| collect_messages(item, messages)),
+        _ => {}
     }
 }
 

@@ -248,9 +248,9 @@ fn parts<'a>(
                 .entry(step)
                 .or_insert_with(|| (Vec::new(), Vec::new(), schema));
             if is_new {
-                pair.1.push(child)
+                pair.1.push(child);
             } else {
-                pair.0.push(child)
+                pair.0.push(child);
             }
         }
     }
