@@ -1,0 +1,275 @@
+//! Traffic from the workload to the network.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use aviary_api::names;
+use aviary_mesh::{
+    FilterChain, Listener, MeshConfig, Route, RouteTable, VirtualHost,
+    listener::{ChainMatch, Direction},
+    route::RouteAction,
+};
+
+use super::{INSPECT_TIMEOUT, http_chain, http_protocols, named, tcp_chain};
+use crate::{
+    Diagnostic, ProxyKey, Snapshot, cluster,
+    service::{Port, Protocol, Service},
+    virtual_service::{self, Scope, default_route, operation},
+};
+
+/// Where outbound connections are redirected to.
+const PORT: u16 = 15001;
+/// Hosts that are no Services are routed on this port (Istio's choice).
+const PLAIN_PORT: u16 = 80;
+
+/// Adds `virtualOutbound`, a listener per port and the route tables.
+pub(crate) fn add(
+    snapshot: &Snapshot,
+    key: &ProxyKey,
+    config: &mut MeshConfig,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let mut add = |listener: Listener| {
+        config
+            .listeners
+            .insert(listener.name.clone(), Arc::new(listener));
+    };
+    let passthrough = tcp_chain(
+        "virtualOutbound-catchall-tcp",
+        ChainMatch::default(),
+        Direction::Outbound,
+        cluster::PASSTHROUGH.to_owned(),
+    );
+    add(Listener {
+        bind_to_port: true,
+        use_original_dst: true,
+        default_chain: Some(passthrough),
+        ..unbound(
+            "virtualOutbound".to_owned(),
+            SocketAddr::from(([0, 0, 0, 0], PORT)),
+            vec![],
+        )
+    });
+    let mut tables: BTreeMap<u16, Hosts> = BTreeMap::new();
+    let mut alone: BTreeMap<String, Hosts> = BTreeMap::new();
+    for service in snapshot.services.values() {
+        for port in &service.ports {
+            match port.protocol {
+                Protocol::Http | Protocol::Http2 => {
+                    let table = tables.entry(port.number).or_default();
+                    table.add_service(snapshot, key, service, port, diagnostics);
+                }
+                Protocol::Tcp => {
+                    for address in &service.addresses {
+                        add(tcp_listener(service, port, *address));
+                    }
+                }
+                Protocol::Auto => {
+                    let table = alone
+                        .entry(format!("{}:{}", service.host, port.number))
+                        .or_default();
+                    table.add_service(snapshot, key, service, port, diagnostics);
+                    for address in &service.addresses {
+                        add(auto_listener(service, port, *address));
+                    }
+                }
+            }
+        }
+    }
+    if let Some(table) = tables.get_mut(&PLAIN_PORT) {
+        table.add_foreign(snapshot, key, diagnostics);
+    }
+    for port in tables.keys() {
+        add(http_listener(*port));
+    }
+    let shared = tables
+        .into_iter()
+        .map(|(port, hosts)| (port.to_string(), hosts));
+    for (name, hosts) in shared.chain(alone) {
+        let table = hosts.into_table(name.clone());
+        config.routes.insert(name, Arc::new(table));
+    }
+}
+
+fn unbound(name: String, address: SocketAddr, chains: Vec<FilterChain>) -> Listener {
+    Listener {
+        name,
+        address,
+        bind_to_port: false,
+        use_original_dst: false,
+        direction: Direction::Outbound,
+        http_inspector: false,
+        inspect_timeout: INSPECT_TIMEOUT,
+        chains,
+        default_chain: None,
+    }
+}
+
+fn http_listener(port: u16) -> Listener {
+    let name = format!("0.0.0.0_{port}");
+    let prefix = format!("outbound_{name}");
+    let routes = named(port.to_string());
+    let chain = http_chain(
+        &name,
+        ChainMatch::default(),
+        prefix,
+        Direction::Outbound,
+        routes,
+    );
+    unbound(name, SocketAddr::from(([0, 0, 0, 0], port)), vec![chain])
+}
+
+fn service_cluster(service: &Service, port: &Port) -> String {
+    cluster::outbound_name(port.number, "", &service.host)
+}
+
+fn tcp_listener(service: &Service, port: &Port, address: IpAddr) -> Listener {
+    let name = format!("{address}_{}", port.number);
+    let cluster = service_cluster(service, port);
+    let chain = tcp_chain(&name, ChainMatch::default(), Direction::Outbound, cluster);
+    unbound(name, SocketAddr::new(address, port.number), vec![chain])
+}
+
+fn auto_listener(service: &Service, port: &Port, address: IpAddr) -> Listener {
+    let name = format!("{address}_{}", port.number);
+    let matches = ChainMatch {
+        application_protocols: http_protocols(),
+        ..ChainMatch::default()
+    };
+    let routes = named(format!("{}:{}", service.host, port.number));
+    let prefix = format!("outbound_{name}");
+    let http = http_chain(
+        &format!("{name}_http"),
+        matches,
+        prefix,
+        Direction::Outbound,
+        routes,
+    );
+    let cluster = service_cluster(service, port);
+    let tcp = tcp_chain(&name, ChainMatch::default(), Direction::Outbound, cluster);
+    Listener {
+        http_inspector: true,
+        default_chain: Some(tcp),
+        ..unbound(name, SocketAddr::new(address, port.number), vec![http])
+    }
+}
+
+/// The virtual hosts of a table to be, with domains unique.
+#[derive(Default)]
+struct Hosts {
+    domains: BTreeSet<String>,
+    virtual_hosts: Vec<VirtualHost>,
+}
+
+impl Hosts {
+    fn add_service(
+        &mut self,
+        snapshot: &Snapshot,
+        key: &ProxyKey,
+        service: &Service,
+        port: &Port,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let gateways = mesh();
+        let scope = Scope {
+            snapshot,
+            proxy: key,
+            gateways: &gateways,
+            port: port.number,
+            host: &service.host,
+        };
+        let routes = match snapshot.mesh_owner(&service.host) {
+            Some((owner, spec)) => virtual_service::routes(&scope, owner, spec, diagnostics),
+            None => vec![default_route(
+                "default",
+                service_cluster(service, port),
+                operation(&service.host, port.number),
+            )],
+        };
+        self.add(
+            format!("{}:{}", service.host, port.number),
+            domains(service, key),
+            routes,
+        );
+    }
+
+    /// Adds the hosts of rules that are no Services.
+    fn add_foreign(
+        &mut self,
+        snapshot: &Snapshot,
+        key: &ProxyKey,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let gateways = mesh();
+        for host in snapshot.mesh_hosts() {
+            let covers = |service: &Arc<Service>| names::host_covers(&host, &service.host);
+            if snapshot.services.values().any(covers) {
+                continue;
+            }
+            let Some((owner, spec)) = snapshot.mesh_owner(&host) else {
+                continue;
+            };
+            let scope = Scope {
+                snapshot,
+                proxy: key,
+                gateways: &gateways,
+                port: PLAIN_PORT,
+                host: &host,
+            };
+            let routes = virtual_service::routes(&scope, owner, spec, diagnostics);
+            self.add(format!("{host}:{PLAIN_PORT}"), vec![host.clone()], routes);
+        }
+    }
+
+    fn add(&mut self, name: String, mut domains: Vec<String>, routes: Vec<Route>) {
+        domains.retain(|domain| self.domains.insert(domain.clone()));
+        if !domains.is_empty() {
+            let include_attempt_count = true;
+            self.virtual_hosts.push(VirtualHost {
+                name,
+                domains,
+                routes,
+                include_attempt_count,
+            });
+        }
+    }
+
+    fn into_table(mut self, name: String) -> RouteTable {
+        let passthrough = cluster::PASSTHROUGH;
+        let mut any = default_route("allow_any", passthrough.to_owned(), passthrough.to_owned());
+        if let RouteAction::Forward(forward) = &mut any.action {
+            forward.retry = None;
+        }
+        self.add("allow_any".to_owned(), vec!["*".to_owned()], vec![any]);
+        RouteTable {
+            name,
+            virtual_hosts: self.virtual_hosts,
+            ignore_port_in_host: true,
+        }
+    }
+}
+
+fn mesh() -> BTreeSet<String> {
+    BTreeSet::from([names::MESH_GATEWAY.to_owned()])
+}
+
+/// The names under which a client calls a Service.
+///
+/// Source: Istio `generateVirtualHostDomains`.
+fn domains(service: &Service, key: &ProxyKey) -> Vec<String> {
+    let (name, namespace) = (&service.key.name, &service.key.namespace);
+    let mut domains = vec![service.host.clone()];
+    if *namespace == key.namespace {
+        domains.push(name.clone());
+    }
+    domains.push(format!("{name}.{namespace}"));
+    domains.push(format!("{name}.{namespace}.svc"));
+    domains.extend(service.addresses.iter().map(|address| match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("[{address}]"),
+    }));
+    domains
+}

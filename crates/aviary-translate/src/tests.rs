@@ -1,0 +1,9 @@
+//! Call tables: objects in, requests answered by the proxy's own matcher.
+
+mod bookinfo;
+mod goldens;
+mod gateway_rules;
+mod settling;
+mod sidecar_rules;
+mod support;
+mod tutorials;
