@@ -20,6 +20,8 @@ pub(crate) const DEFINITIONS: &str = "apiextensions.k8s.io/customresourcedefinit
 pub(crate) struct Api {
     pub(crate) store: Store,
     registry: RwLock<Served>,
+    /// The kinds that need no definition.
+    builtin: Registry,
     pub(crate) config: Config,
     pub(crate) tokens: Tokens,
     pub(crate) ca_pem: String,
@@ -38,9 +40,11 @@ pub(crate) struct Served {
 
 impl Api {
     pub(crate) fn new(store: Store, config: Config, pki: &Pki) -> Self {
+        let builtin = Registry::builtin();
         let api = Self {
             store,
-            registry: RwLock::new(Served::new(Registry::builtin())),
+            registry: RwLock::new(Served::new(builtin.clone())),
+            builtin,
             config,
             tokens: pki.tokens.clone(),
             ca_pem: pki.ca_pem.clone(),
@@ -66,7 +70,7 @@ impl Api {
 
     /// Builds the registry again from the stored definitions.
     pub(crate) fn refresh_registry(&self) {
-        let mut registry = Registry::builtin();
+        let mut registry = self.builtin.clone();
         for object in self.store.snapshot().list(DEFINITIONS, None, None) {
             match crd::kinds(&object.value) {
                 Ok(kinds) => registry = registry.with_kinds(kinds),

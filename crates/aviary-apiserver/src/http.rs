@@ -187,6 +187,11 @@ async fn answer(
                     path_text,
                 ));
             }
+            // Before judging `Accept`: kubectl asks for `/openapi/v2` in protobuf only, and takes
+            // 404 as "not there" but 406 as a failure.
+            if matches!(other, Target::Unknown) {
+                return Ok(reply::text(404, "404 page not found\n"));
+            }
             let none_match = header(http::header::IF_NONE_MATCH);
             let query = Query::parse(parts.uri.query().unwrap_or_default());
             discovery::answer(api, &other, shape?, none_match, &query)

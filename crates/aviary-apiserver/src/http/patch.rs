@@ -149,6 +149,16 @@ async fn apply(
             call.name()
         )));
     }
+    let mut new = new;
+    // What identifies the object belongs to no manager: the merge leaves it out.
+    for name in ["name", "namespace"] {
+        if let Some(value) = config["metadata"].get(name) {
+            new["metadata"][name] = value.clone();
+        }
+    }
+    for name in ["apiVersion", "kind"] {
+        new[name] = config[name].clone();
+    }
     create::insert(api, call, new, true)
         .await
         .map(Attempt::Done)

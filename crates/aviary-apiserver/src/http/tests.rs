@@ -574,6 +574,120 @@ async fn dry_run_stores_nothing() {
 }
 
 #[tokio::test]
+async fn apply_creates_conflicts_and_keeps_the_version_when_nothing_changes() {
+    let fixture = Fixture::new().await;
+    let api: Api<ConfigMap> = Api::default_namespaced(fixture.client());
+    let config = |value: &str| {
+        let metadata = json!({ "name": "a" });
+        Patch::Apply(
+            json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": { "k": value } }),
+        )
+    };
+    let one = PatchParams::apply("one");
+    let made = api.patch("a", &one, &config("1")).await.expect("created");
+    assert_eq!(made.metadata.name.as_deref(), Some("a"));
+    let same = api.patch("a", &one, &config("1")).await.expect("same");
+    assert_eq!(
+        same.metadata.resource_version,
+        made.metadata.resource_version
+    );
+    let two = PatchParams::apply("two");
+    let error = api
+        .patch("a", &two, &config("2"))
+        .await
+        .expect_err("conflict");
+    let kube::Error::Api(status) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        status.message,
+        "Apply failed with 1 conflict: conflict with \"one\": .data.k"
+    );
+    let forced = api
+        .patch("a", &two.force(), &config("2"))
+        .await
+        .expect("forced");
+    assert_eq!(
+        forced
+            .data
+            .and_then(|data| data.get("k").cloned())
+            .as_deref(),
+        Some("2")
+    );
+}
+
+const WIDGETS: &str = "/apis/example.com/v1/namespaces/default/widgets";
+
+fn definition() -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": "widgets.example.com" },
+        "spec": {
+            "group": "example.com", "scope": "Namespaced",
+            "names": { "plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList" },
+            "versions": [{
+                "name": "v1", "served": true, "storage": true, "subresources": { "status": {} },
+                "schema": { "openAPIV3Schema": { "type": "object", "properties": {
+                    "spec": { "type": "object", "properties": {
+                        "size": { "type": "integer", "maximum": 5, "default": 2 },
+                    } },
+                    "status": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+                } } },
+            }],
+        },
+    })
+}
+
+#[tokio::test]
+async fn definition_is_served_at_once_and_takes_its_objects_along() {
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.get(WIDGETS).await.0, 404);
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let (code, made) = fixture.post(definitions, definition()).await;
+    assert_eq!(code, 201, "{made}");
+    let conditions = made["status"]["conditions"].as_array().expect("conditions");
+    let established = conditions
+        .iter()
+        .any(|condition| condition["type"] == "Established" && condition["status"] == "True");
+    assert!(established, "{made}");
+    let widget = |size: i64| json!({ "apiVersion": "example.com/v1", "kind": "Widget", "metadata": { "name": "w" }, "spec": { "size": size } });
+    let (code, status) = fixture.post(WIDGETS, widget(9)).await;
+    assert_eq!(code, 422, "{status}");
+    let (code, made) = fixture.post(WIDGETS, widget(3)).await;
+    assert_eq!((code, &made["metadata"]["generation"]), (201, &json!(1)));
+    let status = json!({ "spec": { "size": 4 }, "status": { "ready": true } });
+    let (code, changed) = fixture
+        .send(
+            "PATCH",
+            &format!("{WIDGETS}/w/status"),
+            "application/merge-patch+json",
+            &status.to_string(),
+        )
+        .await;
+    assert_eq!(
+        (code, &changed["spec"]["size"], &changed["status"]["ready"]),
+        (200, &json!(3), &json!(true))
+    );
+    let (code, groups) = fixture.get("/apis/example.com/v1").await;
+    assert_eq!(
+        (code, &groups["resources"][0]["name"]),
+        (200, &json!("widgets"))
+    );
+    let (code, _) = fixture
+        .send(
+            "DELETE",
+            &format!("{definitions}/widgets.example.com"),
+            "",
+            "",
+        )
+        .await;
+    assert_eq!(code, 200);
+    assert_eq!(fixture.get(WIDGETS).await.0, 404);
+    assert_eq!(fixture.post(definitions, definition()).await.0, 201);
+    assert_eq!(fixture.get(WIDGETS).await.1["items"], json!([]));
+}
+
+#[tokio::test]
 async fn users_may_do_what_their_role_says() {
     let fixture = Fixture::new().await;
     let api = fixture.server.api();
