@@ -5,8 +5,12 @@
 //! Read first: [`Resource`], [`ads::ServerSession`], [`ads::ClientSession`].
 
 pub mod type_url;
+pub mod name;
 pub mod resource;
+pub mod snapshot;
+pub mod ads;
 
 pub use envoy_types::pb as protobuf;
 pub use resource::Resource;
+pub use snapshot::Snapshot;
 pub use type_url::Kind;
