@@ -1,1 +1,3 @@
 //! The control plane: ADS server, push, status, controller manager.
+
+pub mod manager;

@@ -3,7 +3,7 @@
 //! Own writes are put in before the watch reports them, so a planner never repeats a write because
 //! its view is stale. Resource versions decide which of two forms of an object is newer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -37,13 +37,13 @@ pub enum Origin {
 pub struct Cache {
     /// Deployments.
     pub deployments: Store<Deployment>,
-    /// ReplicaSets.
+    /// `ReplicaSets`.
     pub replica_sets: Store<ReplicaSet>,
     /// Pods.
     pub pods: Store<Pod>,
     /// Services.
     pub services: Store<Service>,
-    /// EndpointSlices.
+    /// `EndpointSlices`.
     pub endpoint_slices: Store<EndpointSlice>,
     /// Endpoints.
     pub endpoints: Store<Endpoints>,
@@ -60,7 +60,7 @@ pub struct Cache {
     /// When each lease was last seen to change, by (namespace, name); by our clock, not its holder's.
     pub renewals: BTreeMap<(String, String), Timestamp>,
     seen: HashMap<Kind, u64>,
-    gone: HashMap<String, ()>,
+    gone: HashSet<String>,
 }
 
 /// An object that changed, with what it was before and is now.
@@ -91,21 +91,29 @@ impl Cache {
             Origin::Write if entry.version <= *seen => return None,
             Origin::Write => {}
         }
-        if self.gone.contains_key(&entry.uid) {
+        if self.gone.contains(&entry.uid) {
             return None;
         }
         let old = self.graph.get(kind, &entry.namespace, &entry.name);
-        if old.as_ref().is_some_and(|old| old.uid == entry.uid && old.version >= entry.version) {
+        if old
+            .as_ref()
+            .is_some_and(|old| old.uid == entry.uid && old.version >= entry.version)
+        {
             return None;
         }
         if !self.put(kind, &entry, object) {
             return None;
         }
         if kind.same_kind("coordination.k8s.io", "Lease") {
-            self.renewals.insert((entry.namespace.clone(), entry.name.clone()), now);
+            self.renewals
+                .insert((entry.namespace.clone(), entry.name.clone()), now);
         }
         self.graph.put(Arc::clone(&entry));
-        Some(Change { kind: kind.clone(), old, new: Some(entry) })
+        Some(Change {
+            kind: kind.clone(),
+            old,
+            new: Some(entry),
+        })
     }
 
     /// Takes out an object; `version` is that of the deletion where known.
@@ -130,11 +138,15 @@ impl Cache {
             return None;
         }
         if origin == Origin::Write {
-            self.gone.insert(old.uid.clone(), ());
+            self.gone.insert(old.uid.clone());
         }
         self.graph.remove(&old);
         self.take(kind, namespace, name);
-        Some(Change { kind: kind.clone(), old: Some(old), new: None })
+        Some(Change {
+            kind: kind.clone(),
+            old: Some(old),
+            new: None,
+        })
     }
 
     /// Replaces all objects of a kind by the outcome of a list.
@@ -193,7 +205,8 @@ impl Cache {
             k if *k == kind::ENDPOINTS => self.endpoints.take(namespace, name),
             k if *k == kind::NODE => self.nodes.take(namespace, name),
             k if *k == kind::LEASE => {
-                self.renewals.remove(&(namespace.to_owned(), name.to_owned()));
+                self.renewals
+                    .remove(&(namespace.to_owned(), name.to_owned()));
                 self.leases.take(namespace, name);
             }
             k if *k == kind::NAMESPACE => self.namespaces.take(namespace, name),

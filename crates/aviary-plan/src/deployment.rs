@@ -32,7 +32,7 @@ pub(crate) const COMPONENT: &str = "deployment-controller";
 pub struct View<'a> {
     /// The Deployment.
     pub deployment: &'a Deployment,
-    /// All ReplicaSets of its namespace, whoever owns them.
+    /// All `ReplicaSets` of its namespace, whoever owns them.
     pub replica_sets: Vec<Arc<ReplicaSet>>,
     /// All pods of its namespace.
     pub pods: Vec<Arc<Pod>>,
@@ -40,7 +40,9 @@ pub struct View<'a> {
 
 /// What to write so that the Deployment comes one step closer to its spec.
 pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
-    let Some(spec) = &view.deployment.spec else { return Plan::default() };
+    let Some(spec) = &view.deployment.spec else {
+        return Plan::default();
+    };
     if selector::is_empty(&spec.selector) {
         // It would adopt every ReplicaSet of the namespace; Kubernetes refuses to act on it.
         let mut plan = Plan::default();
@@ -56,9 +58,16 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
         view.replica_sets.iter().map(|set| &set.metadata),
     );
     if !claims.actions.is_empty() {
-        return Plan { actions: claims.actions, ..Plan::default() };
+        return Plan {
+            actions: claims.actions,
+            ..Plan::default()
+        };
     }
-    let owned = view.replica_sets.iter().zip(claims.owned).filter(|(_, owned)| *owned);
+    let owned = view
+        .replica_sets
+        .iter()
+        .zip(claims.owned)
+        .filter(|(_, owned)| *owned);
     let mut sets: Vec<ReplicaSet> = owned.map(|(set, _)| ReplicaSet::clone(set)).collect();
     sets.sort_by(|left, right| age_order(left).cmp(&age_order(right)));
     Rollout::new(view, spec, sets, now).run()
@@ -74,7 +83,7 @@ struct Rollout<'a> {
     spec: &'a DeploymentSpec,
     /// The Deployment as it will be after the plan.
     deployment: Deployment,
-    /// Own ReplicaSets as they will be, oldest first; a planned one is last.
+    /// Own `ReplicaSets` as they will be, oldest first; a planned one is last.
     sets: Vec<ReplicaSet>,
     /// Index of the set whose template is the Deployment's.
     current: Option<usize>,
@@ -119,7 +128,11 @@ impl<'a> Rollout<'a> {
     }
 
     fn is_recreate(&self) -> bool {
-        let strategy = self.spec.strategy.as_ref().and_then(|strategy| strategy.type_.as_deref());
+        let strategy = self
+            .spec
+            .strategy
+            .as_ref()
+            .and_then(|strategy| strategy.type_.as_deref());
         strategy == Some("Recreate")
     }
 
@@ -130,7 +143,9 @@ impl<'a> Rollout<'a> {
 
     /// Indices of the sets other than the current one, oldest first.
     fn old_sets(&self) -> Vec<usize> {
-        (0..self.sets.len()).filter(|index| Some(*index) != self.current).collect()
+        (0..self.sets.len())
+            .filter(|index| Some(*index) != self.current)
+            .collect()
     }
 
     /// As [`Self::old_sets`], those with pods wanted only.
@@ -167,7 +182,9 @@ impl<'a> Rollout<'a> {
             return false;
         }
         let direction = if size > before { "up" } else { "down" };
-        self.event(format!("Scaled {direction} replica set {name} from {before} to {size}"));
+        self.event(format!(
+            "Scaled {direction} replica set {name} from {before} to {size}"
+        ));
         true
     }
 
@@ -183,7 +200,10 @@ impl<'a> Rollout<'a> {
                 return;
             }
         }
-        self.plan.actions.push(Action::Update { kind: REPLICA_SET, object: value });
+        self.plan.actions.push(Action::Update {
+            kind: REPLICA_SET,
+            object: value,
+        });
     }
 
     fn event(&mut self, message: String) {

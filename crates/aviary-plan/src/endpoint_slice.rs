@@ -1,4 +1,4 @@
-//! EndpointSlices: the addresses behind each Service.
+//! `EndpointSlices`: the addresses behind each Service.
 //!
 //! Source: the documented behaviour of Kubernetes' EndpointSlice controller.
 
@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, ObjectReference, Pod, Service, ServicePort};
-use k8s_openapi::api::discovery::v1::{
-    Endpoint, EndpointConditions, EndpointPort, EndpointSlice,
-};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
@@ -52,13 +50,18 @@ type Ports = Vec<(Option<String>, String, Option<i32>, Option<String>)>;
 pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
     let service = view.service;
     let mut plan = Plan::default();
-    let Some(selector) = selector_of(service) else { return plan };
+    let Some(selector) = selector_of(service) else {
+        return plan;
+    };
     let mut wanted: BTreeMap<Ports, Vec<Endpoint>> = BTreeMap::new();
     let mut pods: Vec<&Arc<Pod>> = view.pods.iter().filter(|p| selects(selector, p)).collect();
     pods.sort_by_key(|pod| (object::created(&pod.metadata), object::name(&pod.metadata)));
     for pod in pods {
         if let Some(endpoint) = endpoint(view, pod) {
-            wanted.entry(ports(service, pod)).or_default().push(endpoint);
+            wanted
+                .entry(ports(service, pod))
+                .or_default()
+                .push(endpoint);
         }
     }
     if wanted.is_empty() {
@@ -67,7 +70,9 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
     }
     let own = view.slices.iter().filter(|slice| {
         let labels = slice.metadata.labels.as_ref();
-        labels.and_then(|l| l.get(MANAGED_BY)).is_some_and(|found| found == MANAGER)
+        labels
+            .and_then(|l| l.get(MANAGED_BY))
+            .is_some_and(|found| found == MANAGER)
             && labels.and_then(|l| l.get(SERVICE_NAME)).map(String::as_str)
                 == service.metadata.name.as_deref()
             && is_controlled_by(&slice.metadata, object::uid(&service.metadata))
@@ -76,8 +81,11 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
     let mut spare: Vec<&Arc<EndpointSlice>> = own.collect();
     let mut open = Vec::new();
     for (ports, endpoints) in &wanted {
-        let chunks: Vec<&[Endpoint]> =
-            if endpoints.is_empty() { vec![&[]] } else { endpoints.chunks(MOST).collect() };
+        let chunks: Vec<&[Endpoint]> = if endpoints.is_empty() {
+            vec![&[]]
+        } else {
+            endpoints.chunks(MOST).collect()
+        };
         for chunk in chunks {
             match spare.iter().position(|slice| same_ports(slice, ports)) {
                 Some(index) => update(service, spare.remove(index), ports, chunk, &mut plan, now),
@@ -90,17 +98,22 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
         if spare.is_empty() {
             let slice = build(service, ports, chunk.to_vec(), now);
             let object = to_value(&slice);
-            plan.actions.push(Action::Create { kind: ENDPOINT_SLICE, object, event: None });
+            plan.actions.push(Action::Create {
+                kind: ENDPOINT_SLICE,
+                object,
+                event: None,
+            });
         } else {
             update(service, spare.remove(0), ports, chunk, &mut plan, now);
         }
     }
-    plan.actions.extend(spare.into_iter().map(|slice| Action::Delete {
-        target: object::target(&ENDPOINT_SLICE, &slice.metadata),
-        propagation: None,
-        unless_any: Vec::new(),
-        event: None,
-    }));
+    plan.actions
+        .extend(spare.into_iter().map(|slice| Action::Delete {
+            target: object::target(&ENDPOINT_SLICE, &slice.metadata),
+            propagation: None,
+            unless_any: Vec::new(),
+            event: None,
+        }));
     plan
 }
 
@@ -112,7 +125,9 @@ pub(crate) fn selector_of(service: &Service) -> Option<&Labels> {
     {
         return None;
     }
-    spec.selector.as_ref().filter(|selector| !selector.is_empty())
+    spec.selector
+        .as_ref()
+        .filter(|selector| !selector.is_empty())
 }
 
 /// Whether the Service's selector covers the pod.
@@ -149,7 +164,11 @@ pub(crate) fn target_port(port: &ServicePort, pod: &Pod) -> Option<i32> {
             // Restartable init containers serve too.
             let sidecars = spec.init_containers.iter().flatten();
             let sidecars = sidecars.filter(|c| c.restart_policy.as_deref() == Some("Always"));
-            let ports = spec.containers.iter().chain(sidecars).flat_map(|c| c.ports.iter().flatten());
+            let ports = spec
+                .containers
+                .iter()
+                .chain(sidecars)
+                .flat_map(|c| c.ports.iter().flatten());
             let mut named = ports.filter(|found| {
                 found.name.as_deref() == Some(name)
                     && found.protocol.as_deref().unwrap_or("TCP") == protocol
@@ -160,13 +179,21 @@ pub(crate) fn target_port(port: &ServicePort, pod: &Pod) -> Option<i32> {
 }
 
 fn ports(service: &Service, pod: &Pod) -> Ports {
-    let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+    let ports = service
+        .spec
+        .iter()
+        .flat_map(|spec| spec.ports.iter().flatten());
     let resolved = ports.filter_map(|port| {
         let number = target_port(port, pod)?;
         let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
         // An unnamed port has the empty name in a slice.
         let name = port.name.clone().unwrap_or_default();
-        Some((Some(name), protocol, Some(number), port.app_protocol.clone()))
+        Some((
+            Some(name),
+            protocol,
+            Some(number),
+            port.app_protocol.clone(),
+        ))
     });
     resolved.collect()
 }
@@ -178,8 +205,15 @@ fn endpoint(view: &View<'_>, pod: &Pod) -> Option<Endpoint> {
     }
     let node = pod::node(pod);
     let zone = node.and_then(|node| {
-        let node = view.nodes.iter().find(|found| object::name(&found.metadata) == node)?;
-        node.metadata.labels.as_ref()?.get("topology.kubernetes.io/zone").cloned()
+        let node = view
+            .nodes
+            .iter()
+            .find(|found| object::name(&found.metadata) == node)?;
+        node.metadata
+            .labels
+            .as_ref()?
+            .get("topology.kubernetes.io/zone")
+            .cloned()
     });
     let spec = view.service.spec.as_ref();
     let publish = spec.and_then(|spec| spec.publish_not_ready_addresses) == Some(true);
@@ -201,12 +235,14 @@ fn endpoint(view: &View<'_>, pod: &Pod) -> Option<Endpoint> {
 }
 
 fn slice_ports(ports: &Ports) -> Vec<EndpointPort> {
-    let ports = ports.iter().map(|(name, protocol, port, app_protocol)| EndpointPort {
-        name: name.clone(),
-        protocol: Some(protocol.clone()),
-        port: *port,
-        app_protocol: app_protocol.clone(),
-    });
+    let ports = ports
+        .iter()
+        .map(|(name, protocol, port, app_protocol)| EndpointPort {
+            name: name.clone(),
+            protocol: Some(protocol.clone()),
+            port: *port,
+            app_protocol: app_protocol.clone(),
+        });
     ports.collect()
 }
 
@@ -224,7 +260,10 @@ fn normal(mut ports: Vec<EndpointPort>) -> Vec<EndpointPort> {
 
 fn labels(service: &Service) -> Labels {
     let mut labels = service.metadata.labels.clone().unwrap_or_default();
-    labels.insert(SERVICE_NAME.to_owned(), object::name(&service.metadata).to_owned());
+    labels.insert(
+        SERVICE_NAME.to_owned(),
+        object::name(&service.metadata).to_owned(),
+    );
     labels.insert(MANAGED_BY.to_owned(), MANAGER.to_owned());
     if is_headless(service) {
         labels.insert(HEADLESS.to_owned(), String::new());
@@ -236,7 +275,11 @@ fn labels(service: &Service) -> Labels {
 
 /// Whether the Service has no address of its own.
 pub(crate) fn is_headless(service: &Service) -> bool {
-    service.spec.as_ref().and_then(|spec| spec.cluster_ip.as_deref()) == Some("None")
+    service
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.cluster_ip.as_deref())
+        == Some("None")
 }
 
 /// Annotation value for a change seen at `now`.
@@ -298,9 +341,15 @@ fn update(
     }
     slice.endpoints = Some(kept);
     slice.ports = Some(slice_ports(ports));
-    plan.actions.push(Action::Update { kind: ENDPOINT_SLICE, object: to_value(&slice) });
+    plan.actions.push(Action::Update {
+        kind: ENDPOINT_SLICE,
+        object: to_value(&slice),
+    });
 }
 
 fn uid_of(endpoint: &Endpoint) -> Option<&str> {
-    endpoint.target_ref.as_ref().and_then(|target| target.uid.as_deref())
+    endpoint
+        .target_ref
+        .as_ref()
+        .and_then(|target| target.uid.as_deref())
 }

@@ -40,7 +40,9 @@ type Ports = Vec<(i32, Option<String>, Option<String>, Option<String>)>;
 /// What to write so that the Service's Endpoints list its pods.
 pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    let Some(selector) = selector_of(view.service) else { return plan };
+    let Some(selector) = selector_of(view.service) else {
+        return plan;
+    };
     let subsets = subsets(view, selector);
     let labels = labels(view.service);
     let annotations = BTreeMap::from([(TRIGGER_TIME.to_owned(), trigger_time(now))]);
@@ -56,7 +58,11 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
             subsets: Some(subsets).filter(|subsets| !subsets.is_empty()),
         };
         let object = to_value(&object);
-        plan.actions.push(Action::Create { kind: ENDPOINTS, object, event: None });
+        plan.actions.push(Action::Create {
+            kind: ENDPOINTS,
+            object,
+            event: None,
+        });
         return plan;
     };
     let same = old.subsets.as_deref().unwrap_or_default() == subsets.as_slice();
@@ -65,16 +71,25 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
     }
     let mut object = Endpoints::clone(old);
     object.metadata.labels = Some(labels);
-    object.metadata.annotations.get_or_insert_default().extend(annotations);
+    object
+        .metadata
+        .annotations
+        .get_or_insert_default()
+        .extend(annotations);
     object.subsets = Some(subsets).filter(|subsets| !subsets.is_empty());
-    plan.actions.push(Action::Update { kind: ENDPOINTS, object: to_value(&object) });
+    plan.actions.push(Action::Update {
+        kind: ENDPOINTS,
+        object: to_value(&object),
+    });
     plan
 }
 
 /// Whether the planner wrote the object, rather than a user.
 pub(crate) fn is_managed(endpoints: &Endpoints) -> bool {
     let labels = endpoints.metadata.labels.as_ref();
-    labels.and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|found| found == MANAGER)
+    labels
+        .and_then(|labels| labels.get(MANAGED_BY))
+        .is_some_and(|found| found == MANAGER)
 }
 
 fn labels(service: &Service) -> Labels {
@@ -94,7 +109,9 @@ fn subsets(view: &View<'_>, selector: &Labels) -> Vec<EndpointSubset> {
     let mut groups: BTreeMap<Ports, (Vec<EndpointAddress>, Vec<EndpointAddress>)> = BTreeMap::new();
     let selected = view.pods.iter().filter(|pod| selects(selector, pod));
     for pod in selected.take(MOST) {
-        let Some(address) = pod::address(pod) else { continue };
+        let Some(address) = pod::address(pod) else {
+            continue;
+        };
         if pod::is_finished(pod) || (pod::is_terminating(pod) && !publish) {
             continue;
         }
@@ -105,31 +122,51 @@ fn subsets(view: &View<'_>, selector: &Labels) -> Vec<EndpointSubset> {
             target_ref: Some(pod_reference(pod)),
         };
         let (ready, waiting) = groups.entry(ports(view.service, pod)).or_default();
-        if publish || pod::is_ready(pod) { ready.push(address) } else { waiting.push(address) }
+        if publish || pod::is_ready(pod) {
+            ready.push(address);
+        } else {
+            waiting.push(address);
+        }
     }
-    let subsets = groups.into_iter().map(|(ports, (ready, waiting))| EndpointSubset {
-        addresses: sorted(ready),
-        not_ready_addresses: sorted(waiting),
-        ports: Some(ports.into_iter().map(port).collect::<Vec<_>>()).filter(|p| !p.is_empty()),
-    });
+    let subsets = groups
+        .into_iter()
+        .map(|(ports, (ready, waiting))| EndpointSubset {
+            addresses: sorted(ready),
+            not_ready_addresses: sorted(waiting),
+            ports: Some(ports.into_iter().map(port).collect::<Vec<_>>()).filter(|p| !p.is_empty()),
+        });
     subsets.collect()
 }
 
 fn sorted(mut addresses: Vec<EndpointAddress>) -> Option<Vec<EndpointAddress>> {
     addresses.sort_by_key(|address| {
         let number: Option<std::net::IpAddr> = address.ip.parse().ok();
-        (number, address.target_ref.as_ref().and_then(|target| target.uid.clone()))
+        (
+            number,
+            address
+                .target_ref
+                .as_ref()
+                .and_then(|target| target.uid.clone()),
+        )
     });
     (!addresses.is_empty()).then_some(addresses)
 }
 
 fn ports(service: &Service, pod: &Pod) -> Ports {
-    let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+    let ports = service
+        .spec
+        .iter()
+        .flat_map(|spec| spec.ports.iter().flatten());
     let mut resolved: Ports = ports
         .filter_map(|port| {
             let protocol = port.protocol.clone().or_else(|| Some("TCP".to_owned()));
             let name = port.name.clone().filter(|name| !name.is_empty());
-            Some((target_port(port, pod)?, name, protocol, port.app_protocol.clone()))
+            Some((
+                target_port(port, pod)?,
+                name,
+                protocol,
+                port.app_protocol.clone(),
+            ))
         })
         .collect();
     resolved.sort();
@@ -139,5 +176,10 @@ fn ports(service: &Service, pod: &Pod) -> Ports {
 fn port(
     (port, name, protocol, app_protocol): (i32, Option<String>, Option<String>, Option<String>),
 ) -> EndpointPort {
-    EndpointPort { port, name, protocol, app_protocol }
+    EndpointPort {
+        port,
+        name,
+        protocol,
+        app_protocol,
+    }
 }

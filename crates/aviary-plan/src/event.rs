@@ -19,14 +19,19 @@ const KEPT: SignedDuration = SignedDuration::from_hours(1);
 /// Deletes an event that last happened an hour ago or longer.
 pub fn expire(event: &Event, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
-    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
+    let series = event
+        .series
+        .as_ref()
+        .and_then(|series| series.last_observed_time.as_ref());
     let last = [
         event.last_timestamp.as_ref().map(|time| time.0),
         event.event_time.as_ref().map(|time| time.0),
         series.map(|time| time.0),
         Some(object::created(&event.metadata)),
     ];
-    let Some(last) = last.into_iter().flatten().max() else { return plan };
+    let Some(last) = last.into_iter().flatten().max() else {
+        return plan;
+    };
     let expires = last + KEPT;
     if expires > now {
         plan.wake_by(expires);

@@ -49,7 +49,8 @@ pub fn plan(entry: &Entry, graph: &Graph) -> Plan {
 
 fn orphan_dependents(entry: &Entry, graph: &Graph, plan: &mut Plan) {
     for dependent in graph.dependents(&entry.uid) {
-        plan.actions.push(without_owners(&dependent, |owner| owner.uid == entry.uid));
+        plan.actions
+            .push(without_owners(&dependent, |owner| owner.uid == entry.uid));
     }
     plan.actions.push(without_finalizer(entry, ORPHAN));
 }
@@ -59,7 +60,10 @@ fn await_dependents(entry: &Entry, graph: &Graph, plan: &mut Plan) {
         .dependents(&entry.uid)
         .into_iter()
         .filter(|dependent| {
-            let mut owners = dependent.owners.iter().filter(|owner| owner.uid == entry.uid);
+            let mut owners = dependent
+                .owners
+                .iter()
+                .filter(|owner| owner.uid == entry.uid);
             owners.any(|owner| owner.block_owner_deletion == Some(true))
         })
         .collect();
@@ -96,7 +100,9 @@ fn judge_owners(entry: &Entry, graph: &Graph, plan: &mut Plan) {
         return;
     }
     if solid {
-        plan.actions.push(without_owners(entry, |owner| gone_or_going.contains(&owner.uid)));
+        plan.actions.push(without_owners(entry, |owner| {
+            gone_or_going.contains(&owner.uid)
+        }));
         return;
     }
     let blocks = !graph.dependents(&entry.uid).is_empty();
@@ -123,8 +129,14 @@ fn state_of(entry: &Entry, owner: &OwnerReference, graph: &Graph) -> Owner {
             Owner::Solid
         };
     }
-    let Some(kind) = graph.kind(&owner.api_version, &owner.kind) else { return Owner::Unknown };
-    let namespace = if kind.namespaced { entry.namespace.clone() } else { String::new() };
+    let Some(kind) = graph.kind(&owner.api_version, &owner.kind) else {
+        return Owner::Unknown;
+    };
+    let namespace = if kind.namespaced {
+        entry.namespace.clone()
+    } else {
+        String::new()
+    };
     Owner::Absent(Target {
         kind: kind.clone(),
         namespace,
@@ -139,7 +151,11 @@ fn without_owners(entry: &Entry, drop: impl Fn(&OwnerReference) -> bool) -> Acti
 }
 
 fn without_finalizer(entry: &Entry, finalizer: &str) -> Action {
-    let kept: Vec<&String> = entry.finalizers.iter().filter(|found| *found != finalizer).collect();
+    let kept: Vec<&String> = entry
+        .finalizers
+        .iter()
+        .filter(|found| *found != finalizer)
+        .collect();
     guarded_patch(entry, "finalizers", to_value(&kept))
 }
 
@@ -150,5 +166,8 @@ fn guarded_patch(entry: &Entry, member: &str, value: serde_json::Value) -> Actio
         "resourceVersion": entry.version.to_string(),
     });
     metadata[member] = value;
-    Action::Patch { target: entry.target(), patch: json!({ "metadata": metadata }) }
+    Action::Patch {
+        target: entry.target(),
+        patch: json!({ "metadata": metadata }),
+    }
 }

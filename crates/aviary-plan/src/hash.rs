@@ -34,7 +34,11 @@ pub fn same_template(left: &PodTemplateSpec, right: &PodTemplateSpec) -> bool {
 /// The template with sorted keys, without the hash label and without empty members.
 fn canonical(template: &PodTemplateSpec) -> Value {
     let mut template = template.clone();
-    if let Some(labels) = template.metadata.as_mut().and_then(|meta| meta.labels.as_mut()) {
+    if let Some(labels) = template
+        .metadata
+        .as_mut()
+        .and_then(|meta| meta.labels.as_mut())
+    {
         labels.remove(POD_TEMPLATE_HASH);
     }
     normalise(to_value(&template))
@@ -69,7 +73,9 @@ fn is_void(value: &Value) -> bool {
 }
 
 fn fnv1a(seed: u32, bytes: &[u8]) -> u32 {
-    bytes.iter().fold(seed, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+    bytes.iter().fold(seed, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[cfg(test)]
@@ -84,9 +90,13 @@ mod tests {
 
     #[test]
     fn hash_is_stable_and_ignores_its_own_label_and_empty_members() {
-        let plain = template(json!({"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "c"}]}}));
-        let marked = template(json!({"metadata": {"labels": {"app": "x", "pod-template-hash": "zzz"}},
-            "spec": {"containers": [{"name": "c", "resources": {}}], "securityContext": {}}}));
+        let plain = template(
+            json!({"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "c"}]}}),
+        );
+        let marked = template(
+            json!({"metadata": {"labels": {"app": "x", "pod-template-hash": "zzz"}},
+            "spec": {"containers": [{"name": "c", "resources": {}}], "securityContext": {}}}),
+        );
         assert!(same_template(&plain, &marked));
         assert_eq!(template_hash(&plain, None), template_hash(&marked, None));
         assert_ne!(template_hash(&plain, None), template_hash(&plain, Some(1)));
@@ -95,11 +105,17 @@ mod tests {
     #[test]
     fn hash_differs_by_image_and_has_the_usual_form() {
         let hash = |image: &str| {
-            template_hash(&template(json!({"spec": {"containers": [{"name": "c", "image": image}]}})), None)
+            template_hash(
+                &template(json!({"spec": {"containers": [{"name": "c", "image": image}]}})),
+                None,
+            )
         };
         assert_ne!(hash("a:1"), hash("a:2"));
         let value = hash("a:1");
         assert!((8..=10).contains(&value.len()), "{value}");
-        assert!(value.bytes().all(|byte| ALPHABET.contains(&byte)), "{value}");
+        assert!(
+            value.bytes().all(|byte| ALPHABET.contains(&byte)),
+            "{value}"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+#[expect(clippy::struct_field_names, reason = "the API's own names")]
 /// A kind of object: what a request path needs to know of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind {

@@ -37,11 +37,18 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let node = view.node;
     let status = node.status.as_ref();
-    let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let Some(ready) = conditions.iter().find(|condition| condition.type_ == "Ready") else {
+    let conditions = status
+        .and_then(|status| status.conditions.as_deref())
+        .unwrap_or_default();
+    let Some(ready) = conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready")
+    else {
         return plan;
     };
-    let seen = view.renewed.unwrap_or_else(|| object::created(&node.metadata));
+    let seen = view
+        .renewed
+        .unwrap_or_else(|| object::created(&node.metadata));
     let silent_at = seen + GRACE;
     let silent = silent_at <= now;
     if !silent {
@@ -49,11 +56,18 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
     }
     if silent && ready.status != "Unknown" {
         let mut marked = node.clone();
-        let conditions = marked.status.get_or_insert_default().conditions.get_or_insert_default();
+        let conditions = marked
+            .status
+            .get_or_insert_default()
+            .conditions
+            .get_or_insert_default();
         for condition in conditions {
             silence(condition, now);
         }
-        plan.actions.push(Action::UpdateStatus { kind: NODE, object: to_value(&marked) });
+        plan.actions.push(Action::UpdateStatus {
+            kind: NODE,
+            object: to_value(&marked),
+        });
         let message = format!(
             "Node {} status is now: NodeNotReady",
             object::name(&node.metadata)
@@ -71,7 +85,8 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
     set_taints(node, &ready.status, &mut plan, now);
     if silent {
         let ready_pods = view.pods.iter().filter(|pod| pod::is_ready(pod));
-        plan.actions.extend(ready_pods.map(|pod| not_ready(pod, now)));
+        plan.actions
+            .extend(ready_pods.map(|pod| not_ready(pod, now)));
     }
     plan
 }
@@ -80,7 +95,7 @@ fn silence(condition: &mut NodeCondition, now: Timestamp) {
     if condition.status == "Unknown" {
         return;
     }
-    condition.status = "Unknown".to_owned();
+    "Unknown".clone_into(&mut condition.status);
     condition.reason = Some("NodeStatusUnknown".to_owned());
     condition.message = Some("Kubelet stopped posting node status.".to_owned());
     condition.last_transition_time = Some(api_time(now));
@@ -93,7 +108,11 @@ fn set_taints(node: &Node, ready: &str, plan: &mut Plan, now: Timestamp) {
         "Unknown" => Some(UNREACHABLE),
         _ => Some(NOT_READY),
     };
-    let old = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    let old = node
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.taints.as_deref())
+        .unwrap_or_default();
     let ours = |taint: &Taint| taint.key == UNREACHABLE || taint.key == NOT_READY;
     let mut taints: Vec<Taint> = old
         .iter()
@@ -102,7 +121,9 @@ fn set_taints(node: &Node, ready: &str, plan: &mut Plan, now: Timestamp) {
         .collect();
     for effect in ["NoSchedule", "NoExecute"] {
         if let Some(key) = key
-            && !taints.iter().any(|taint| taint.key == key && taint.effect == effect)
+            && !taints
+                .iter()
+                .any(|taint| taint.key == key && taint.effect == effect)
         {
             taints.push(Taint {
                 key: key.to_owned(),
@@ -116,9 +137,11 @@ fn set_taints(node: &Node, ready: &str, plan: &mut Plan, now: Timestamp) {
         return;
     }
     let mut changed = node.clone();
-    changed.spec.get_or_insert_default().taints =
-        Some(taints).filter(|taints| !taints.is_empty());
-    plan.actions.push(Action::Update { kind: NODE, object: to_value(&changed) });
+    changed.spec.get_or_insert_default().taints = Some(taints).filter(|taints| !taints.is_empty());
+    plan.actions.push(Action::Update {
+        kind: NODE,
+        object: to_value(&changed),
+    });
 }
 
 fn not_ready(pod: &Pod, now: Timestamp) -> Action {
@@ -126,9 +149,12 @@ fn not_ready(pod: &Pod, now: Timestamp) -> Action {
     let status = pod.status.get_or_insert_default();
     for condition in status.conditions.iter_mut().flatten() {
         if condition.type_ == "Ready" {
-            condition.status = "False".to_owned();
+            "False".clone_into(&mut condition.status);
             condition.last_transition_time = Some(api_time(now));
         }
     }
-    Action::UpdateStatus { kind: POD, object: to_value(&pod) }
+    Action::UpdateStatus {
+        kind: POD,
+        object: to_value(&pod),
+    }
 }

@@ -11,7 +11,10 @@ use crate::plan::{EventDraft, Target};
 
 /// The owner reference that marks the managing controller.
 pub fn controller_of(meta: &ObjectMeta) -> Option<&OwnerReference> {
-    meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true))
+    meta.owner_references
+        .iter()
+        .flatten()
+        .find(|owner| owner.controller == Some(true))
 }
 
 /// Whether the controller of the object has this uid.
@@ -36,7 +39,9 @@ pub fn namespace(meta: &ObjectMeta) -> &str {
 
 /// Time of creation; the epoch if the server gave none.
 pub fn created(meta: &ObjectMeta) -> Timestamp {
-    meta.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+    meta.creation_timestamp
+        .as_ref()
+        .map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }
 
 /// Value of an annotation.

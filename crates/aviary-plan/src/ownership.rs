@@ -43,7 +43,9 @@ pub fn claim_all<'a>(
                 owners.retain(|owner| owner.uid != controller.uid);
             }));
         } else if owner.is_none() && matched {
-            claims.actions.push(set_owners(kind, meta, |owners| owners.push(reference.clone())));
+            claims.actions.push(set_owners(kind, meta, |owners| {
+                owners.push(reference.clone());
+            }));
         }
     }
     claims

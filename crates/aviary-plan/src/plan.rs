@@ -27,7 +27,9 @@ impl Plan {
 
     /// Adds a reason for waiting.
     pub fn wait(&mut self, message: impl Into<String>) {
-        self.waits.push(Wait { message: message.into() });
+        self.waits.push(Wait {
+            message: message.into(),
+        });
     }
 }
 

@@ -5,7 +5,10 @@ use k8s_openapi::api::core::v1::{Pod, PodCondition};
 
 /// Phase of the pod; `Pending` before anyone reported one.
 pub fn phase(pod: &Pod) -> &str {
-    pod.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending")
+    pod.status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref())
+        .unwrap_or("Pending")
 }
 
 /// Whether the pod ran to its end and will never run again.
@@ -25,7 +28,12 @@ pub fn is_active(pod: &Pod) -> bool {
 
 /// A condition by type.
 pub fn condition<'a>(pod: &'a Pod, kind: &str) -> Option<&'a PodCondition> {
-    pod.status.as_ref()?.conditions.as_ref()?.iter().find(|condition| condition.type_ == kind)
+    pod.status
+        .as_ref()?
+        .conditions
+        .as_ref()?
+        .iter()
+        .find(|condition| condition.type_ == kind)
 }
 
 /// Whether the `Ready` condition is true.
@@ -50,7 +58,9 @@ pub fn available_at(pod: &Pod, min_ready_seconds: i32) -> Option<Timestamp> {
         return Some(Timestamp::UNIX_EPOCH);
     }
     let since = ready_since(pod)?;
-    since.checked_add(SignedDuration::from_secs(i64::from(min_ready_seconds))).ok()
+    since
+        .checked_add(SignedDuration::from_secs(i64::from(min_ready_seconds)))
+        .ok()
 }
 
 /// Whether the pod is ready and was so for `min_ready_seconds`.
@@ -60,10 +70,18 @@ pub fn is_available(pod: &Pod, min_ready_seconds: i32, now: Timestamp) -> bool {
 
 /// Address of the pod in the pod network; `None` before it has one.
 pub fn address(pod: &Pod) -> Option<&str> {
-    pod.status.as_ref()?.pod_ip.as_deref().filter(|address| !address.is_empty())
+    pod.status
+        .as_ref()?
+        .pod_ip
+        .as_deref()
+        .filter(|address| !address.is_empty())
 }
 
 /// Name of the node; `None` before the pod is bound.
 pub fn node(pod: &Pod) -> Option<&str> {
-    pod.spec.as_ref()?.node_name.as_deref().filter(|node| !node.is_empty())
+    pod.spec
+        .as_ref()?
+        .node_name
+        .as_deref()
+        .filter(|node| !node.is_empty())
 }

@@ -1,4 +1,4 @@
-//! ReplicaSets: keeping a number of pods of one template.
+//! `ReplicaSets`: keeping a number of pods of one template.
 //!
 //! Source: the documented behaviour of Kubernetes' ReplicaSet controller, 1.36.
 
@@ -39,7 +39,9 @@ pub struct View<'a> {
 /// What to write so that the ReplicaSet has its pods and its status tells of them.
 pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
     let set = view.replica_set;
-    let Some(spec) = &set.spec else { return Plan::default() };
+    let Some(spec) = &set.spec else {
+        return Plan::default();
+    };
     let deleting = set.metadata.deletion_timestamp.is_some();
     let live = view.pods.iter().filter(|pod| pod::is_active(pod));
     let live: Vec<&Arc<Pod>> = live.collect();
@@ -52,9 +54,15 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
         live.iter().map(|pod| &pod.metadata),
     );
     if !claims.actions.is_empty() {
-        return Plan { actions: claims.actions, ..Plan::default() };
+        return Plan {
+            actions: claims.actions,
+            ..Plan::default()
+        };
     }
-    let owned = live.into_iter().zip(claims.owned).filter(|(_, owned)| *owned);
+    let owned = live
+        .into_iter()
+        .zip(claims.owned)
+        .filter(|(_, owned)| *owned);
     let owned: Vec<&Pod> = owned.map(|(pod, _)| pod.as_ref()).collect();
     let mut plan = Plan::default();
     let wanted = usize::try_from(spec.replicas.unwrap_or(1)).unwrap_or(0);
@@ -69,7 +77,10 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
         write_status(set, status, &mut plan);
     }
     let min_ready = spec.min_ready_seconds.unwrap_or(0);
-    for at in owned.iter().filter_map(|pod| pod::available_at(pod, min_ready)) {
+    for at in owned
+        .iter()
+        .filter_map(|pod| pod::available_at(pod, min_ready))
+    {
         if at > now {
             plan.wake_by(at);
         }
@@ -133,7 +144,9 @@ fn new_pod(set: &ReplicaSet, spec: &ReplicaSetSpec) -> Pod {
             labels: metadata.labels,
             annotations: metadata.annotations,
             finalizers: metadata.finalizers,
-            owner_references: Some(vec![object::controller_reference::<ReplicaSet>(&set.metadata)]),
+            owner_references: Some(vec![object::controller_reference::<ReplicaSet>(
+                &set.metadata,
+            )]),
             ..ObjectMeta::default()
         },
         spec: template.spec,
@@ -150,7 +163,10 @@ fn status(
 ) -> ReplicaSetStatus {
     let set = view.replica_set;
     let min_ready = spec.min_ready_seconds.unwrap_or(0);
-    let template = spec.template.as_ref().and_then(|template| template.metadata.as_ref());
+    let template = spec
+        .template
+        .as_ref()
+        .and_then(|template| template.metadata.as_ref());
     let template_labels = template.and_then(|metadata| metadata.labels.as_ref());
     let no_labels = Labels::new();
     let template_labels = template_labels.unwrap_or(&no_labels);
@@ -160,9 +176,7 @@ fn status(
     };
     let some = |number: i32| Some(number).filter(|number| *number != 0);
     let terminating = view.pods.iter().filter(|pod| {
-        pod::is_terminating(pod)
-            && !pod::is_finished(pod)
-            && is_controlled_by(&pod.metadata, uid)
+        pod::is_terminating(pod) && !pod::is_finished(pod) && is_controlled_by(&pod.metadata, uid)
     });
     let replicas = i32::try_from(owned.len()).unwrap_or(i32::MAX);
     ReplicaSetStatus {
@@ -180,14 +194,21 @@ fn status(
 
 /// Conditions with `ReplicaFailure` present exactly as long as pods are missing after a failure.
 fn conditions(view: &View<'_>, missing: bool, now: Timestamp) -> Option<Vec<ReplicaSetCondition>> {
-    let old = view.replica_set.status.as_ref().and_then(|status| status.conditions.clone());
+    let old = view
+        .replica_set
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.clone());
     let Some(message) = view.failure.filter(|_| missing) else {
         let mut kept = old?;
         kept.retain(|condition| condition.type_ != "ReplicaFailure");
         return (!kept.is_empty()).then_some(kept);
     };
     let mut conditions = old.unwrap_or_default();
-    if !conditions.iter().any(|condition| condition.type_ == "ReplicaFailure") {
+    if !conditions
+        .iter()
+        .any(|condition| condition.type_ == "ReplicaFailure")
+    {
         conditions.push(ReplicaSetCondition {
             type_: "ReplicaFailure".to_owned(),
             status: "True".to_owned(),
@@ -202,7 +223,10 @@ fn conditions(view: &View<'_>, missing: bool, now: Timestamp) -> Option<Vec<Repl
 /// An event for a failure that the status does not tell of yet.
 fn report_failure(view: &View<'_>, status: &ReplicaSetStatus, plan: &mut Plan) {
     let set = view.replica_set;
-    let known = set.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let known = set
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref());
     let failed = |conditions: Option<&Vec<ReplicaSetCondition>>| {
         conditions.is_some_and(|list| list.iter().any(|c| c.type_ == "ReplicaFailure"))
     };
@@ -224,8 +248,13 @@ fn report_failure(view: &View<'_>, status: &ReplicaSetStatus, plan: &mut Plan) {
 
 fn write_status(set: &ReplicaSet, status: ReplicaSetStatus, plan: &mut Plan) {
     if set.status.as_ref() != Some(&status) {
-        let changed = ReplicaSet { status: Some(status), ..set.clone() };
-        plan.actions
-            .push(Action::UpdateStatus { kind: REPLICA_SET, object: to_value(&changed) });
+        let changed = ReplicaSet {
+            status: Some(status),
+            ..set.clone()
+        };
+        plan.actions.push(Action::UpdateStatus {
+            kind: REPLICA_SET,
+            object: to_value(&changed),
+        });
     }
 }

@@ -33,7 +33,10 @@ pub fn is_waiting(pod: &Pod) -> bool {
     let Some(spec) = &pod.spec else { return false };
     pod::node(pod).is_none()
         && pod::is_active(pod)
-        && spec.scheduler_name.as_deref().is_none_or(|name| name == COMPONENT)
+        && spec
+            .scheduler_name
+            .as_deref()
+            .is_none_or(|name| name == COMPONENT)
         && spec.scheduling_gates.as_ref().is_none_or(Vec::is_empty)
 }
 
@@ -47,12 +50,11 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
     let mut best: Option<(usize, &str)> = None;
     for node in &view.nodes {
         let name = object::name(&node.metadata);
-        match refusal(view.pod, node) {
-            Some(reason) => *refusals.entry(reason).or_default() += 1,
-            None => {
-                let load = (view.load.get(name).copied().unwrap_or(0), name);
-                best = Some(best.map_or(load, |best| best.min(load)));
-            }
+        if let Some(reason) = refusal(view.pod, node) {
+            *refusals.entry(reason).or_default() += 1;
+        } else {
+            let load = (view.load.get(name).copied().unwrap_or(0), name);
+            best = Some(best.map_or(load, |best| best.min(load)));
         }
     }
     let meta = &view.pod.metadata;
@@ -60,8 +62,10 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
         say_unschedulable(view, &refusals, &mut plan, now);
         return plan;
     };
-    plan.actions
-        .push(Action::Bind { pod: object::target(&POD, meta), node: node.to_owned() });
+    plan.actions.push(Action::Bind {
+        pod: object::target(&POD, meta),
+        node: node.to_owned(),
+    });
     plan.actions.push(Action::Event(normal_event(
         &POD,
         meta,
@@ -79,15 +83,26 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
 fn refusal(pod: &Pod, node: &Node) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let labels = node.metadata.labels.as_ref();
-    if spec.node_selector.as_ref().is_some_and(|wanted| !contains_all(wanted, labels)) {
+    if spec
+        .node_selector
+        .as_ref()
+        .is_some_and(|wanted| !contains_all(wanted, labels))
+    {
         return Some("node(s) didn't match Pod's node affinity/selector".to_owned());
     }
     let node_spec = node.spec.as_ref();
     let tolerations = spec.tolerations.as_deref().unwrap_or_default();
-    let taints = node_spec.and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
-    let hard = taints.iter().filter(|taint| taint.effect != "PreferNoSchedule");
+    let taints = node_spec
+        .and_then(|spec| spec.taints.as_deref())
+        .unwrap_or_default();
+    let hard = taints
+        .iter()
+        .filter(|taint| taint.effect != "PreferNoSchedule");
     for taint in hard {
-        if !tolerations.iter().any(|toleration| tolerates(toleration, taint)) {
+        if !tolerations
+            .iter()
+            .any(|toleration| tolerates(toleration, taint))
+        {
             return Some(format!(
                 "node(s) had untolerated taint(s) {{{}: {}}}",
                 taint.key,
@@ -99,8 +114,12 @@ fn refusal(pod: &Pod, node: &Node) -> Option<String> {
         return Some("node(s) were unschedulable".to_owned());
     }
     let status = node.status.as_ref();
-    let conditions = status.and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    let ready = conditions.iter().any(|found| found.type_ == "Ready" && found.status == "True");
+    let conditions = status
+        .and_then(|status| status.conditions.as_deref())
+        .unwrap_or_default();
+    let ready = conditions
+        .iter()
+        .any(|found| found.type_ == "Ready" && found.status == "True");
     (!ready).then(|| "node(s) were not ready".to_owned())
 }
 
@@ -110,8 +129,9 @@ fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     let exists = toleration.operator.as_deref() == Some("Exists");
     (effect.is_empty() || effect == taint.effect)
         && (key == taint.key || (key.is_empty() && exists))
-        && (exists || toleration.value.as_deref().unwrap_or_default()
-            == taint.value.as_deref().unwrap_or_default())
+        && (exists
+            || toleration.value.as_deref().unwrap_or_default()
+                == taint.value.as_deref().unwrap_or_default())
 }
 
 fn say_unschedulable(
@@ -124,8 +144,10 @@ fn say_unschedulable(
     let message = if count == 0 {
         "no nodes available to schedule pods".to_owned()
     } else {
-        let reasons: Vec<String> =
-            refusals.iter().map(|(reason, nodes)| format!("{nodes} {reason}")).collect();
+        let reasons: Vec<String> = refusals
+            .iter()
+            .map(|(reason, nodes)| format!("{nodes} {reason}"))
+            .collect();
         format!("0/{count} nodes are available: {}.", reasons.join(", "))
     };
     plan.wait(message.clone());
@@ -135,8 +157,13 @@ fn say_unschedulable(
     if known {
         return;
     }
-    let mut event =
-        normal_event(&POD, &view.pod.metadata, COMPONENT, "FailedScheduling", message.clone());
+    let mut event = normal_event(
+        &POD,
+        &view.pod.metadata,
+        COMPONENT,
+        "FailedScheduling",
+        message.clone(),
+    );
     event.warning = true;
     plan.actions.push(Action::Event(event));
     let mut pod = view.pod.clone();
@@ -151,5 +178,8 @@ fn say_unschedulable(
         last_transition_time: Some(api_time(now)),
         ..PodCondition::default()
     });
-    plan.actions.push(Action::UpdateStatus { kind: POD, object: to_value(&pod) });
+    plan.actions.push(Action::UpdateStatus {
+        kind: POD,
+        object: to_value(&pod),
+    });
 }

@@ -31,13 +31,21 @@ pub fn matches(selector: &LabelSelector, labels: Option<&Labels>) -> bool {
 
 /// Whether the selector has no terms and so matches everything.
 pub fn is_empty(selector: &LabelSelector) -> bool {
-    selector.match_labels.as_ref().is_none_or(BTreeMap::is_empty)
-        && selector.match_expressions.as_ref().is_none_or(Vec::is_empty)
+    selector
+        .match_labels
+        .as_ref()
+        .is_none_or(BTreeMap::is_empty)
+        && selector
+            .match_expressions
+            .as_ref()
+            .is_none_or(Vec::is_empty)
 }
 
 /// Whether every pair of `wanted` is among `labels`.
 pub fn contains_all(wanted: &Labels, labels: Option<&Labels>) -> bool {
-    wanted.iter().all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
+    wanted
+        .iter()
+        .all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
 }
 
 #[cfg(test)]
@@ -47,7 +55,10 @@ mod tests {
     use super::*;
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
-        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
     }
 
     fn term(key: &str, operator: &str, values: &[&str]) -> LabelSelector {

@@ -120,8 +120,12 @@ impl World {
         let now = self.now;
         let late = self.faults.late > 0.0 && self.rng.random_bool(self.faults.late);
         let delivered = !late
-            && self.manager.deliver(&self.server, now, &mut self.rng, self.faults.doubled);
-        let worked = self.manager.work(&mut self.server, now, &mut self.rng, self.faults);
+            && self
+                .manager
+                .deliver(&self.server, now, &mut self.rng, self.faults.doubled);
+        let worked = self
+            .manager
+            .work(&mut self.server, now, &mut self.rng, self.faults);
         let acted = self.server.kubelet(now, &mut self.rng);
         late || delivered || worked || acted
     }
@@ -133,7 +137,9 @@ impl World {
 
     pub(crate) fn all<K: DeserializeOwned>(&self, kind: &Kind) -> Vec<K> {
         let objects = self.server.all(kind);
-        objects.map(|object| serde_json::from_value(object.clone()).expect("its kind")).collect()
+        objects
+            .map(|object| serde_json::from_value(object.clone()).expect("its kind"))
+            .collect()
     }
 
     pub(crate) fn deployment(&self, name: &str) -> Deployment {
@@ -153,13 +159,21 @@ impl World {
     pub(crate) fn scalings(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         let mut lines = Vec::new();
-        for event in self.manager.events.iter().filter(|e| e.reason == "ScalingReplicaSet") {
+        for event in self
+            .manager
+            .events
+            .iter()
+            .filter(|e| e.reason == "ScalingReplicaSet")
+        {
             let words: Vec<&str> = event.message.split(' ').collect();
             let (name, from, to) = (words[4], words[6], words[8]);
-            let index = names.iter().position(|found| found == name).unwrap_or_else(|| {
-                names.push(name.to_owned());
-                names.len() - 1
-            });
+            let index = names
+                .iter()
+                .position(|found| found == name)
+                .unwrap_or_else(|| {
+                    names.push(name.to_owned());
+                    names.len() - 1
+                });
             let letter = char::from(b'A' + u8::try_from(index).expect("few revisions"));
             lines.push(format!("{letter} {from}->{to}"));
         }

@@ -42,10 +42,16 @@ impl Entry {
         let meta = ObjectMeta::deserialize(object.get("metadata")?).ok()?;
         Some(Self {
             kind: kind.clone(),
-            namespace: meta.namespace.filter(|_| kind.namespaced).unwrap_or_default(),
+            namespace: meta
+                .namespace
+                .filter(|_| kind.namespaced)
+                .unwrap_or_default(),
             name: meta.name?,
             uid: meta.uid.unwrap_or_default(),
-            version: meta.resource_version.and_then(|text| text.parse().ok()).unwrap_or(0),
+            version: meta
+                .resource_version
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(0),
             deleting: meta.deletion_timestamp.is_some(),
             finalizers: meta.finalizers.unwrap_or_default(),
             owners: meta.owner_references.unwrap_or_default(),
@@ -70,7 +76,9 @@ impl Entry {
 
     /// Uid of the controller among the owners.
     pub fn controller(&self) -> Option<&OwnerReference> {
-        self.owners.iter().find(|owner| owner.controller == Some(true))
+        self.owners
+            .iter()
+            .find(|owner| owner.controller == Some(true))
     }
 }
 
@@ -102,7 +110,10 @@ impl Graph {
 
     /// An object by name.
     pub fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Option<Arc<Entry>> {
-        self.entries.get(kind)?.get(&(namespace.to_owned(), name.to_owned())).cloned()
+        self.entries
+            .get(kind)?
+            .get(&(namespace.to_owned(), name.to_owned()))
+            .cloned()
     }
 
     /// An object by uid.
@@ -114,12 +125,18 @@ impl Graph {
     /// All objects that name `uid` among their owners, in order of kind and name.
     pub fn dependents(&self, uid: &str) -> Vec<Arc<Entry>> {
         let keys = self.by_owner.get(uid).into_iter().flatten();
-        keys.filter_map(|(kind, namespace, name)| self.get(kind, namespace, name)).collect()
+        keys.filter_map(|(kind, namespace, name)| self.get(kind, namespace, name))
+            .collect()
     }
 
     /// All objects of a kind, by namespace and name.
     pub fn of_kind(&self, kind: &Kind) -> Vec<Arc<Entry>> {
-        self.entries.get(kind).into_iter().flat_map(BTreeMap::values).cloned().collect()
+        self.entries
+            .get(kind)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .cloned()
+            .collect()
     }
 
     /// All objects in a namespace, in order of kind and name.
@@ -128,7 +145,9 @@ impl Graph {
         self.entries
             .values()
             .flat_map(|objects| {
-                objects.range(from.clone()..).take_while(|(key, _)| key.0 == namespace)
+                objects
+                    .range(from.clone()..)
+                    .take_while(|(key, _)| key.0 == namespace)
             })
             .map(|(_, entry)| Arc::clone(entry))
             .collect()
@@ -136,20 +155,38 @@ impl Graph {
 
     pub(super) fn put(&mut self, entry: Arc<Entry>) {
         let key = (entry.namespace.clone(), entry.name.clone());
-        let old = self.entries.get(&entry.kind).and_then(|objects| objects.get(&key)).cloned();
+        let old = self
+            .entries
+            .get(&entry.kind)
+            .and_then(|objects| objects.get(&key))
+            .cloned();
         if let Some(old) = old {
             self.remove(&old);
         }
-        let id = (entry.kind.clone(), entry.namespace.clone(), entry.name.clone());
+        let id = (
+            entry.kind.clone(),
+            entry.namespace.clone(),
+            entry.name.clone(),
+        );
         for owner in &entry.owners {
-            self.by_owner.entry(owner.uid.clone()).or_default().insert(id.clone());
+            self.by_owner
+                .entry(owner.uid.clone())
+                .or_default()
+                .insert(id.clone());
         }
         self.by_uid.insert(entry.uid.clone(), id);
-        self.entries.entry(entry.kind.clone()).or_default().insert(key, entry);
+        self.entries
+            .entry(entry.kind.clone())
+            .or_default()
+            .insert(key, entry);
     }
 
     pub(super) fn remove(&mut self, entry: &Entry) {
-        let id = (entry.kind.clone(), entry.namespace.clone(), entry.name.clone());
+        let id = (
+            entry.kind.clone(),
+            entry.namespace.clone(),
+            entry.name.clone(),
+        );
         for owner in &entry.owners {
             if let Some(dependents) = self.by_owner.get_mut(&owner.uid) {
                 dependents.remove(&id);

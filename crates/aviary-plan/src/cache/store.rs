@@ -14,7 +14,9 @@ pub struct Store<K> {
 
 impl<K> Default for Store<K> {
     fn default() -> Self {
-        Self { objects: BTreeMap::new() }
+        Self {
+            objects: BTreeMap::new(),
+        }
     }
 }
 
@@ -26,7 +28,10 @@ impl<K> Store<K> {
 
     /// All objects of a namespace, by name.
     pub fn in_namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<K>> {
-        self.objects.get(namespace).into_iter().flat_map(BTreeMap::values)
+        self.objects
+            .get(namespace)
+            .into_iter()
+            .flat_map(BTreeMap::values)
     }
 
     /// All objects, by namespace and name.
@@ -47,7 +52,9 @@ impl<K> Store<K> {
 impl<K: DeserializeOwned> Store<K> {
     /// False if the object does not have the form of its kind, and so is left out.
     pub(super) fn put(&mut self, namespace: &str, name: &str, object: &Value) -> bool {
-        let Ok(object) = K::deserialize(object) else { return false };
+        let Ok(object) = K::deserialize(object) else {
+            return false;
+        };
         let objects = self.objects.entry(namespace.to_owned()).or_default();
         objects.insert(name.to_owned(), Arc::new(object));
         true

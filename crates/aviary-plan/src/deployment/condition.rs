@@ -20,7 +20,11 @@ pub(super) fn find_in<'a>(
     status: &'a DeploymentStatus,
     kind: &str,
 ) -> Option<&'a DeploymentCondition> {
-    status.conditions.as_ref()?.iter().find(|condition| condition.type_ == kind)
+    status
+        .conditions
+        .as_ref()?
+        .iter()
+        .find(|condition| condition.type_ == kind)
 }
 
 pub(super) fn new(
@@ -42,13 +46,14 @@ pub(super) fn new(
 
 /// Sets a condition unless one of the same status and reason is there; it then goes to the end.
 pub(super) fn set(status: &mut DeploymentStatus, mut condition: DeploymentCondition) {
-    if let Some(old) = find_in(status, &condition.type_) {
-        if old.status == condition.status {
-            if old.reason == condition.reason {
-                return;
-            }
-            condition.last_transition_time.clone_from(&old.last_transition_time);
+    let old = find_in(status, &condition.type_);
+    if let Some(old) = old.filter(|old| old.status == condition.status) {
+        if old.reason == condition.reason {
+            return;
         }
+        condition
+            .last_transition_time
+            .clone_from(&old.last_transition_time);
     }
     remove(status, &condition.type_);
     status.conditions.get_or_insert_default().push(condition);
@@ -63,7 +68,9 @@ pub(super) fn remove(status: &mut DeploymentStatus, kind: &str) {
 impl Rollout<'_> {
     /// Whether progress is watched: `i32::MAX` seconds means it is not.
     pub(super) fn has_deadline(&self) -> bool {
-        self.spec.progress_deadline_seconds.is_some_and(|seconds| seconds != i32::MAX)
+        self.spec
+            .progress_deadline_seconds
+            .is_some_and(|seconds| seconds != i32::MAX)
     }
 
     pub(super) fn set_progress(&mut self, status: &str, reason: &str, message: String) {

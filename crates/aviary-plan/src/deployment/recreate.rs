@@ -31,7 +31,8 @@ impl Rollout<'_> {
 
     fn old_pods_run(&self) -> bool {
         let old = self.old_sets();
-        old.iter().any(|index| replicas::actual(&self.sets[*index]) > 0)
+        old.iter()
+            .any(|index| replicas::actual(&self.sets[*index]) > 0)
             || old.iter().any(|index| {
                 let uid = object::uid(&self.sets[*index].metadata);
                 self.view

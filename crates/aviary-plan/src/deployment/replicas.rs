@@ -12,7 +12,10 @@ pub(super) const MAX_REPLICAS: &str = "deployment.kubernetes.io/max-replicas";
 
 /// Pods the set is asked to have.
 pub(super) fn wanted(set: &ReplicaSet) -> i32 {
-    set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1)
+    set.spec
+        .as_ref()
+        .and_then(|spec| spec.replicas)
+        .unwrap_or(1)
 }
 
 /// Pods the set reported.
@@ -22,7 +25,10 @@ pub(super) fn actual(set: &ReplicaSet) -> i32 {
 
 /// Available pods the set reported.
 pub(super) fn available(set: &ReplicaSet) -> i32 {
-    set.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0)
+    set.status
+        .as_ref()
+        .and_then(|status| status.available_replicas)
+        .unwrap_or(0)
 }
 
 /// Available pods that stay when the set has come down to its wanted size. The report may be from
@@ -33,7 +39,10 @@ pub(super) fn lasting(set: &ReplicaSet) -> i32 {
 
 /// Ready pods the set reported.
 pub(super) fn ready(set: &ReplicaSet) -> i32 {
-    set.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0)
+    set.status
+        .as_ref()
+        .and_then(|status| status.ready_replicas)
+        .unwrap_or(0)
 }
 
 /// How many pods may exist beyond the desired number.
@@ -44,7 +53,11 @@ pub(super) fn max_surge(spec: &DeploymentSpec) -> i32 {
 /// How many of the desired pods may be unavailable.
 pub(super) fn max_unavailable(spec: &DeploymentSpec) -> i32 {
     let desired = spec.replicas.unwrap_or(1);
-    if desired == 0 { 0 } else { fenceposts(spec).1.min(desired) }
+    if desired == 0 {
+        0
+    } else {
+        fenceposts(spec).1.min(desired)
+    }
 }
 
 /// (surge, unavailable) of a rolling update in pods; both 0 for other strategies.
@@ -56,13 +69,20 @@ fn fenceposts(spec: &DeploymentSpec) -> (i32, i32) {
     let rolling = strategy.and_then(|strategy| strategy.rolling_update.as_ref());
     let quarter = IntOrString::String("25%".to_owned());
     let desired = spec.replicas.unwrap_or(1);
-    let surge = rolling.and_then(|rolling| rolling.max_surge.as_ref()).unwrap_or(&quarter);
-    let unavailable =
-        rolling.and_then(|rolling| rolling.max_unavailable.as_ref()).unwrap_or(&quarter);
+    let surge = rolling
+        .and_then(|rolling| rolling.max_surge.as_ref())
+        .unwrap_or(&quarter);
+    let unavailable = rolling
+        .and_then(|rolling| rolling.max_unavailable.as_ref())
+        .unwrap_or(&quarter);
     let surge = share(surge, desired, true);
     let unavailable = share(unavailable, desired, false);
     // With both at 0 nothing could ever move.
-    if surge == 0 && unavailable == 0 { (0, 1) } else { (surge, unavailable) }
+    if surge == 0 && unavailable == 0 {
+        (0, 1)
+    } else {
+        (surge, unavailable)
+    }
 }
 
 /// A number of pods, given as such or as percentage of `total`; 0 if it cannot be read.
@@ -70,10 +90,16 @@ fn share(value: &IntOrString, total: i32, round_up: bool) -> i32 {
     match value {
         IntOrString::Int(number) => *number,
         IntOrString::String(text) => {
-            let percent: i32 =
-                text.strip_suffix('%').and_then(|number| number.parse().ok()).unwrap_or(0);
+            let percent: i32 = text
+                .strip_suffix('%')
+                .and_then(|number| number.parse().ok())
+                .unwrap_or(0);
             let product = i64::from(percent) * i64::from(total);
-            let pods = if round_up { (product + 99) / 100 } else { product / 100 };
+            let pods = if round_up {
+                (product + 99) / 100
+            } else {
+                product / 100
+            };
             i32::try_from(pods).unwrap_or(i32::MAX)
         }
     }
@@ -111,7 +137,11 @@ pub(super) fn proportion(
     }
     let fraction = fraction(set, spec, reported);
     let allowed = to_add - added;
-    if to_add > 0 { fraction.min(allowed) } else { fraction.max(allowed) }
+    if to_add > 0 {
+        fraction.min(allowed)
+    } else {
+        fraction.max(allowed)
+    }
 }
 
 /// Change of size that keeps the set's share of the whole.

@@ -13,7 +13,7 @@ use crate::plan::Action;
 
 pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
 const REVISION_HISTORY: &str = "deployment.kubernetes.io/revision-history";
-/// Annotations of a Deployment that its ReplicaSets do not inherit.
+/// Annotations of a Deployment that its `ReplicaSets` do not inherit.
 const NOT_INHERITED: [&str; 6] = [
     "kubectl.kubernetes.io/last-applied-configuration",
     REVISION,
@@ -37,14 +37,20 @@ fn has_template_of(spec: &DeploymentSpec, set: &ReplicaSet) -> bool {
 
 /// Revision number of a set; 0 if it has none.
 pub(super) fn number(set: &ReplicaSet) -> i64 {
-    annotation(&set.metadata, REVISION).and_then(|text| text.parse().ok()).unwrap_or(0)
+    annotation(&set.metadata, REVISION)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
 }
 
 impl Rollout<'_> {
     /// Brings the current set's annotations and the Deployment's revision up to date, and with
     /// `create` makes the current set if there is none.
     pub(super) fn sync_revision(&mut self, create: bool) {
-        let newest = self.old_sets().iter().map(|index| number(&self.sets[*index])).max();
+        let newest = self
+            .old_sets()
+            .iter()
+            .map(|index| number(&self.sets[*index]))
+            .max();
         let next = newest.unwrap_or(0) + 1;
         if let Some(index) = self.current {
             self.refresh_current(index, next);
@@ -64,7 +70,9 @@ impl Rollout<'_> {
             spec.min_ready_seconds = min_ready;
             changed = true;
         }
-        let revision = annotation(&set.metadata, REVISION).unwrap_or_default().to_owned();
+        let revision = annotation(&set.metadata, REVISION)
+            .unwrap_or_default()
+            .to_owned();
         let name = object::name(&set.metadata).to_owned();
         if changed {
             self.write_set(index);
@@ -77,10 +85,19 @@ impl Rollout<'_> {
     }
 
     fn create_current(&mut self, next: i64) {
-        let collisions = self.deployment.status.as_ref().and_then(|status| status.collision_count);
+        let collisions = self
+            .deployment
+            .status
+            .as_ref()
+            .and_then(|status| status.collision_count);
         let hash = template_hash(&self.spec.template, collisions);
         let name = format!("{}-{hash}", object::name(&self.deployment.metadata));
-        if self.view.replica_sets.iter().any(|set| object::name(&set.metadata) == name) {
+        if self
+            .view
+            .replica_sets
+            .iter()
+            .any(|set| object::name(&set.metadata) == name)
+        {
             // The name is taken by a foreign set or another template: count a collision,
             // and the next plan finds another name.
             let status = self.deployment.status.get_or_insert_default();
@@ -142,7 +159,12 @@ impl Rollout<'_> {
     }
 
     fn inherited_annotations(&self) -> BTreeMap<String, String> {
-        let mut annotations = self.deployment.metadata.annotations.clone().unwrap_or_default();
+        let mut annotations = self
+            .deployment
+            .metadata
+            .annotations
+            .clone()
+            .unwrap_or_default();
         annotations.retain(|key, _| !NOT_INHERITED.contains(&key.as_str()));
         annotations
     }
@@ -178,7 +200,10 @@ fn annotate(set: &mut ReplicaSet, inherited: &BTreeMap<String, String>, revision
 
 /// Appends a revision to a comma-separated history, dropping the oldest beyond the limit.
 fn extend_history(history: &str, revision: &str) -> String {
-    let mut entries: Vec<&str> = history.split(',').filter(|entry| !entry.is_empty()).collect();
+    let mut entries: Vec<&str> = history
+        .split(',')
+        .filter(|entry| !entry.is_empty())
+        .collect();
     entries.push(revision);
     while entries.join(",").len() > HISTORY_LIMIT {
         entries.remove(0);

@@ -22,11 +22,17 @@ impl Rollout<'_> {
             return desired;
         }
         let most = desired + replicas::max_surge(self.spec);
-        if all >= most { size } else { size + (most - all).min(desired - size) }
+        if all >= most {
+            size
+        } else {
+            size + (most - all).min(desired - size)
+        }
     }
 
     fn grow_current(&mut self) -> bool {
-        let Some(index) = self.current else { return false };
+        let Some(index) = self.current else {
+            return false;
+        };
         let size = replicas::wanted(&self.sets[index]);
         let desired = self.desired();
         if size == desired {
@@ -42,7 +48,9 @@ impl Rollout<'_> {
 
     fn shrink_old(&mut self) -> bool {
         let old = self.active_old_sets();
-        let Some(current) = self.current else { return false };
+        let Some(current) = self.current else {
+            return false;
+        };
         if old.is_empty() {
             return false;
         }

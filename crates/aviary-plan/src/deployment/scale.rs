@@ -68,26 +68,43 @@ impl Rollout<'_> {
 
     /// Spreads the change of size over the active sets by their share, the rest to the largest.
     fn scale_in_proportion(&mut self) {
-        let mut active: Vec<usize> =
-            (0..self.sets.len()).filter(|index| replicas::wanted(&self.sets[*index]) > 0).collect();
-        let all: i32 = active.iter().map(|index| replicas::wanted(&self.sets[*index])).sum();
+        let mut active: Vec<usize> = (0..self.sets.len())
+            .filter(|index| replicas::wanted(&self.sets[*index]) > 0)
+            .collect();
+        let all: i32 = active
+            .iter()
+            .map(|index| replicas::wanted(&self.sets[*index]))
+            .sum();
         let desired = self.desired();
-        let allowed = if desired == 0 { 0 } else { desired + replicas::max_surge(self.spec) };
+        let allowed = if desired == 0 {
+            0
+        } else {
+            desired + replicas::max_surge(self.spec)
+        };
         let to_add = allowed - all;
         // `sets` is ordered by age, so an index is a rank of age. Ties in size go to the newer set
         // when growing and to the older one when shrinking.
         if to_add > 0 {
-            active.sort_by_key(|index| (Reverse(replicas::wanted(&self.sets[*index])), Reverse(*index)));
+            active.sort_by_key(|index| {
+                (
+                    Reverse(replicas::wanted(&self.sets[*index])),
+                    Reverse(*index),
+                )
+            });
         } else {
             active.sort_by_key(|index| (Reverse(replicas::wanted(&self.sets[*index])), *index));
         }
-        let reported = self.view.deployment.status.as_ref().and_then(|status| status.replicas);
+        let reported = self
+            .view
+            .deployment
+            .status
+            .as_ref()
+            .and_then(|status| status.replicas);
         let mut added = 0;
         let mut sizes = Vec::with_capacity(active.len());
         for &index in &active {
             let set = &self.sets[index];
-            let share =
-                replicas::proportion(set, self.spec, reported.unwrap_or(0), to_add, added);
+            let share = replicas::proportion(set, self.spec, reported.unwrap_or(0), to_add, added);
             added += share;
             sizes.push(replicas::wanted(set) + share);
         }

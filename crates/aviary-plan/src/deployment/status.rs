@@ -45,7 +45,10 @@ impl Rollout<'_> {
 
     /// Whether the rollout is done as far as the reported status says.
     pub(super) fn is_complete(&self) -> bool {
-        self.deployment.status.as_ref().is_some_and(|status| self.completes(status))
+        self.deployment
+            .status
+            .as_ref()
+            .is_some_and(|status| self.completes(status))
     }
 
     fn completes(&self, status: &DeploymentStatus) -> bool {
@@ -61,8 +64,11 @@ impl Rollout<'_> {
         let some = |count: i32| Some(count).filter(|count| *count != 0);
         let available = sum(replicas::available);
         let old = self.deployment.status.clone().unwrap_or_default();
-        let terminating =
-            |set: &ReplicaSet| set.status.as_ref().map_or(Some(0), |s| s.terminating_replicas);
+        let terminating = |set: &ReplicaSet| {
+            set.status
+                .as_ref()
+                .map_or(Some(0), |s| s.terminating_replicas)
+        };
         let mut status = DeploymentStatus {
             observed_generation: self.deployment.metadata.generation,
             replicas: some(sum(replicas::actual)),
@@ -76,9 +82,17 @@ impl Rollout<'_> {
         };
         let enough = available >= self.desired() - replicas::max_unavailable(self.spec);
         let (value, reason, message) = if enough {
-            ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
+            (
+                "True",
+                "MinimumReplicasAvailable",
+                "Deployment has minimum availability.",
+            )
         } else {
-            ("False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
+            (
+                "False",
+                "MinimumReplicasUnavailable",
+                "Deployment does not have minimum availability.",
+            )
         };
         let now = api_time(self.now);
         condition::set(
@@ -91,13 +105,20 @@ impl Rollout<'_> {
     fn judge_progress(&self, status: &mut DeploymentStatus) {
         let current = condition::find(&self.deployment, "Progressing").cloned();
         let settled = status.replicas == status.updated_replicas
-            && current.as_ref().is_some_and(|c| c.reason.as_deref() == Some(NEW_SET_AVAILABLE));
+            && current
+                .as_ref()
+                .is_some_and(|c| c.reason.as_deref() == Some(NEW_SET_AVAILABLE));
         if settled {
             return;
         }
         let subject = self.current.map_or_else(
             || format!("Deployment \"{}\"", object::name(&self.deployment.metadata)),
-            |index| format!("ReplicaSet \"{}\"", object::name(&self.sets[index].metadata)),
+            |index| {
+                format!(
+                    "ReplicaSet \"{}\"",
+                    object::name(&self.sets[index].metadata)
+                )
+            },
         );
         let now = api_time(self.now);
         if self.completes(status) {
@@ -108,8 +129,7 @@ impl Rollout<'_> {
             );
         } else if self.progresses(status) {
             let message = format!("{subject} is progressing.");
-            let mut next =
-                condition::new("Progressing", "True", "ReplicaSetUpdated", message, now);
+            let mut next = condition::new("Progressing", "True", "ReplicaSetUpdated", message, now);
             if let Some(current) = current {
                 if current.status == "True" {
                     next.last_transition_time = current.last_transition_time;
@@ -140,11 +160,15 @@ impl Rollout<'_> {
     }
 
     fn timed_out(&self, status: &DeploymentStatus) -> bool {
-        let Some(progress) = condition::find_in(status, "Progressing") else { return false };
+        let Some(progress) = condition::find_in(status, "Progressing") else {
+            return false;
+        };
         match progress.reason.as_deref() {
             Some(NEW_SET_AVAILABLE) => false,
             Some(TIMED_OUT) => true,
-            _ => self.deadline(status).is_some_and(|deadline| deadline < self.now),
+            _ => self
+                .deadline(status)
+                .is_some_and(|deadline| deadline < self.now),
         }
     }
 

@@ -20,7 +20,10 @@ fn world() -> World {
 }
 
 fn patch(world: &mut World, spec: &Value) {
-    world.apply(&DEPLOYMENT, &json!({"metadata": {"name": "micro-api"}, "spec": spec}));
+    world.apply(
+        &DEPLOYMENT,
+        &json!({"metadata": {"name": "micro-api"}, "spec": spec}),
+    );
 }
 
 fn set_image(world: &mut World, image: &str) {
@@ -37,17 +40,27 @@ fn react(world: &mut World) {
 
 fn condition(deployment: &Deployment, kind: &str) -> String {
     let status = deployment.status.as_ref().expect("a status");
-    let found = status.conditions.iter().flatten().find(|found| found.type_ == kind);
+    let found = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|found| found.type_ == kind);
     found.map_or_else(String::new, |found| {
-        format!("{} {}", found.status, found.reason.as_deref().unwrap_or_default())
+        format!(
+            "{} {}",
+            found.status,
+            found.reason.as_deref().unwrap_or_default()
+        )
     })
 }
 
 /// Wanted pods per ReplicaSet, by revision.
 fn sizes(world: &World) -> Vec<(i64, i32)> {
     let sets = world.replica_sets();
-    let mut sizes: Vec<(i64, i32)> =
-        sets.iter().map(|set| (super::revision::number(set), replicas::wanted(set))).collect();
+    let mut sizes: Vec<(i64, i32)> = sets
+        .iter()
+        .map(|set| (super::revision::number(set), replicas::wanted(set)))
+        .collect();
     sizes.sort_unstable();
     sizes
 }
@@ -57,8 +70,14 @@ fn rollout_first_makes_one_set_of_full_size_and_becomes_available() {
     let world = world();
     let deployment = world.deployment("micro-api");
     assert_eq!(world.scalings(), ["A 0->3"]);
-    assert_eq!(condition(&deployment, "Available"), "True MinimumReplicasAvailable");
-    assert_eq!(condition(&deployment, "Progressing"), "True NewReplicaSetAvailable");
+    assert_eq!(
+        condition(&deployment, "Available"),
+        "True MinimumReplicasAvailable"
+    );
+    assert_eq!(
+        condition(&deployment, "Progressing"),
+        "True NewReplicaSetAvailable"
+    );
     let status = object::to_value(&deployment.status);
     let counts = json!({"availableReplicas": 3, "observedGeneration": 1, "readyReplicas": 3,
         "replicas": 3, "terminatingReplicas": 0, "updatedReplicas": 3});
@@ -89,14 +108,23 @@ fn rollout_paused_at_once_is_a_canary_of_two_and_two() {
     world.settle(LONG);
     assert_eq!(sizes(&world), [(1, 2), (2, 2)]);
     let deployment = world.deployment("micro-api");
-    assert_eq!(condition(&deployment, "Progressing"), "Unknown DeploymentPaused");
+    assert_eq!(
+        condition(&deployment, "Progressing"),
+        "Unknown DeploymentPaused"
+    );
     let status = deployment.status.expect("a status");
-    assert_eq!((status.replicas, status.updated_replicas), (Some(4), Some(2)));
+    assert_eq!(
+        (status.replicas, status.updated_replicas),
+        (Some(4), Some(2))
+    );
     patch(&mut world, &json!({"paused": false}));
     world.settle(LONG);
     assert_eq!(sizes(&world), [(1, 0), (2, 3)]);
     let deployment = world.deployment("micro-api");
-    assert_eq!(condition(&deployment, "Progressing"), "True NewReplicaSetAvailable");
+    assert_eq!(
+        condition(&deployment, "Progressing"),
+        "True NewReplicaSetAvailable"
+    );
 }
 
 #[test]
@@ -108,7 +136,10 @@ fn rollout_back_reuses_the_old_set_under_a_new_revision() {
     world.settle(LONG);
     assert_eq!(sizes(&world), [(2, 0), (3, 3)]);
     let deployment = world.deployment("micro-api");
-    assert_eq!(object::annotation(&deployment.metadata, super::revision::REVISION), Some("3"));
+    assert_eq!(
+        object::annotation(&deployment.metadata, super::revision::REVISION),
+        Some("3")
+    );
     let histories: Vec<String> = world
         .replica_sets()
         .iter()
@@ -138,11 +169,18 @@ fn paused_rollout_scaled_spreads_the_change_in_proportion() {
 #[test]
 fn recreate_stops_all_old_pods_before_new_ones_start() {
     let mut world = world();
-    patch(&mut world, &json!({"strategy": {"type": "Recreate", "rollingUpdate": null}}));
+    patch(
+        &mut world,
+        &json!({"strategy": {"type": "Recreate", "rollingUpdate": null}}),
+    );
     world.settle(LONG);
     set_image(&mut world, "c:1.1");
     react(&mut world);
-    assert_eq!(sizes(&world), [(1, 0)], "the new set waits for the end of the old pods");
+    assert_eq!(
+        sizes(&world),
+        [(1, 0)],
+        "the new set waits for the end of the old pods"
+    );
     world.settle(LONG);
     assert_eq!(sizes(&world), [(1, 0), (2, 3)]);
     assert_eq!(world.scalings(), ["A 0->3", "A 3->0", "B 0->3"]);
@@ -168,15 +206,24 @@ fn rollout_without_progress_times_out() {
     set_image(&mut world, "c:broken");
     world.settle(LONG);
     let deployment = world.deployment("micro-api");
-    assert_eq!(condition(&deployment, "Progressing"), "False ProgressDeadlineExceeded");
-    assert_eq!(condition(&deployment, "Available"), "True MinimumReplicasAvailable");
+    assert_eq!(
+        condition(&deployment, "Progressing"),
+        "False ProgressDeadlineExceeded"
+    );
+    assert_eq!(
+        condition(&deployment, "Available"),
+        "True MinimumReplicasAvailable"
+    );
 }
 
 #[test]
 fn template_hash_collision_counts_and_finds_another_name() {
     let deployment = typed(micro_api("c:1.0"));
     let spec = deployment.spec.as_ref().expect("a spec");
-    let name = format!("micro-api-{}", crate::hash::template_hash(&spec.template, None));
+    let name = format!(
+        "micro-api-{}",
+        crate::hash::template_hash(&spec.template, None)
+    );
     let foreign: ReplicaSet = serde_json::from_value(json!({
         "apiVersion": "apps/v1", "kind": "ReplicaSet",
         "metadata": {"name": name, "uid": "other", "labels": {"app": "else"}},
@@ -241,7 +288,10 @@ fn shrinking_set_with_an_old_report_does_not_count_its_surplus_as_available() {
         .expect("a set")
     };
     // The first set was told to come down to 2 but still reports 3.
-    let plan = plan_for(&typed(object), vec![set(1, 2, 3), set(2, 2, 0), set(3, 0, 0)]);
+    let plan = plan_for(
+        &typed(object),
+        vec![set(1, 2, 3), set(2, 2, 0), set(3, 0, 0)],
+    );
     let shrunk: Vec<&str> = plan
         .actions
         .iter()
@@ -262,5 +312,12 @@ fn typed(object: Value) -> Deployment {
 fn plan_for(deployment: &Deployment, sets: Vec<ReplicaSet>) -> Plan {
     let replica_sets = sets.into_iter().map(Arc::new).collect();
     let now = Timestamp::from_second(1_795_000_000).expect("a time");
-    plan(&View { deployment, replica_sets, pods: Vec::new() }, now)
+    plan(
+        &View {
+            deployment,
+            replica_sets,
+            pods: Vec::new(),
+        },
+        now,
+    )
 }

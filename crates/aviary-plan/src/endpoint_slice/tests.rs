@@ -44,7 +44,15 @@ fn plan_for(service: &Service, pods: &[Arc<Pod>], slices: &[Value]) -> Plan {
         .iter()
         .map(|slice| Arc::new(serde_json::from_value::<EndpointSlice>(slice.clone()).expect("one")))
         .collect();
-    plan(&View { service, pods: pods.to_vec(), slices, nodes: Vec::new() }, now())
+    plan(
+        &View {
+            service,
+            pods: pods.to_vec(),
+            slices,
+            nodes: Vec::new(),
+        },
+        now(),
+    )
 }
 
 /// The object of the only action, named as a server would.
@@ -59,7 +67,10 @@ fn stored(plan: &Plan) -> Value {
 
 #[test]
 fn slice_of_a_service_lists_its_ready_pods() {
-    let pods = [pod("a", "10.244.0.2", &json!({})), pod("b", "10.244.0.3", &json!({}))];
+    let pods = [
+        pod("a", "10.244.0.2", &json!({})),
+        pod("b", "10.244.0.3", &json!({})),
+    ];
     let slice = stored(&plan_for(&service(&json!({})), &pods, &[]));
     assert_eq!(slice["metadata"]["generateName"], "micro-api-");
     assert_eq!(
@@ -71,7 +82,10 @@ fn slice_of_a_service_lists_its_ready_pods() {
         slice["metadata"]["annotations"],
         json!({"endpoints.kubernetes.io/last-change-trigger-time": "2026-11-21T08:30:33Z"})
     );
-    assert_eq!(slice["ports"], json!([{"name": "http", "port": 9090, "protocol": "TCP"}]));
+    assert_eq!(
+        slice["ports"],
+        json!([{"name": "http", "port": 9090, "protocol": "TCP"}])
+    );
     assert_eq!(
         slice["endpoints"][0],
         json!({"addresses": ["10.244.0.2"],
@@ -93,7 +107,11 @@ fn slice_planned_again_is_left_alone() {
 #[test]
 fn terminating_pod_serves_but_is_not_ready() {
     let service = service(&json!({}));
-    let slice = stored(&plan_for(&service, &[pod("a", "10.244.0.2", &json!({}))], &[]));
+    let slice = stored(&plan_for(
+        &service,
+        &[pod("a", "10.244.0.2", &json!({}))],
+        &[],
+    ));
     let leaving = json!({"metadata": {"deletionTimestamp": "2026-11-21T08:30:00Z"}});
     let pods = [pod("a", "10.244.0.2", &leaving)];
     let changed = stored(&plan_for(&service, &pods, &[slice]));
@@ -115,7 +133,10 @@ fn named_target_port_is_resolved_on_each_pod() {
     let service = service(&json!({"ports": [{"port": 80, "targetPort": "web"}]}));
     let other = json!({"spec": {"containers": [
         {"name": "c", "ports": [{"name": "web", "containerPort": 8081}]}]}});
-    let pods = [pod("a", "10.244.0.2", &json!({})), pod("b", "10.244.0.3", &other)];
+    let pods = [
+        pod("a", "10.244.0.2", &json!({})),
+        pod("b", "10.244.0.3", &other),
+    ];
     let plan = plan_for(&service, &pods, &[]);
     let ports: Vec<&Value> = plan
         .actions
@@ -137,8 +158,9 @@ fn service_without_selector_or_with_external_name_is_left_alone() {
 
 #[test]
 fn more_than_a_hundred_pods_take_a_second_slice() {
-    let pods: Vec<Arc<Pod>> =
-        (0..150).map(|i| pod(&format!("p{i:03}"), &format!("10.244.1.{i}"), &json!({}))).collect();
+    let pods: Vec<Arc<Pod>> = (0..150)
+        .map(|i| pod(&format!("p{i:03}"), &format!("10.244.1.{i}"), &json!({})))
+        .collect();
     let plan = plan_for(&service(&json!({})), &pods, &[]);
     let sizes: Vec<usize> = plan
         .actions
@@ -154,17 +176,30 @@ fn more_than_a_hundred_pods_take_a_second_slice() {
 #[test]
 fn endpoints_separate_ready_from_waiting_addresses() {
     let waiting = json!({"status": {"conditions": [{"type": "Ready", "status": "False"}]}});
-    let pods = vec![pod("b", "10.244.0.3", &json!({})), pod("a", "10.244.0.2", &waiting)];
+    let pods = vec![
+        pod("b", "10.244.0.3", &json!({})),
+        pod("a", "10.244.0.2", &waiting),
+    ];
     let service = service(&json!({}));
-    let view = endpoints::View { service: &service, pods, endpoints: None };
+    let view = endpoints::View {
+        service: &service,
+        pods,
+        endpoints: None,
+    };
     let object = stored(&endpoints::plan(&view, now()));
     assert_eq!(object["subsets"][0]["addresses"][0]["ip"], "10.244.0.3");
-    assert_eq!(object["subsets"][0]["notReadyAddresses"][0]["ip"], "10.244.0.2");
+    assert_eq!(
+        object["subsets"][0]["notReadyAddresses"][0]["ip"],
+        "10.244.0.2"
+    );
     assert_eq!(
         object["subsets"][0]["ports"],
         json!([{"name": "http", "port": 9090, "protocol": "TCP"}])
     );
     let kept = Arc::new(serde_json::from_value(object).expect("Endpoints"));
-    let again = endpoints::View { endpoints: Some(kept), ..view };
+    let again = endpoints::View {
+        endpoints: Some(kept),
+        ..view
+    };
     assert_eq!(endpoints::plan(&again, now()), Plan::default());
 }

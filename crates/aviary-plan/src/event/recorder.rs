@@ -64,7 +64,10 @@ impl Recorder {
     /// The write for a draft at `now`; `None` if there were too many about its object.
     pub fn record(&mut self, draft: &EventDraft, now: Timestamp) -> Option<Write> {
         if self.recorded.len() + self.similar.len() + self.buckets.len() > MOST_REMEMBERED {
-            *self = Self { last_name: self.last_name, ..Self::default() };
+            *self = Self {
+                last_name: self.last_name,
+                ..Self::default()
+            };
         }
         let about = about(draft);
         if !self.take_token(&about, now) {
@@ -82,7 +85,10 @@ impl Recorder {
             // The set stays at the bound: one message leaves for each that comes.
             similar.messages.pop_first();
             similar.messages.insert(draft.message.clone());
-            (group, format!("(combined from similar events): {}", draft.message))
+            (
+                group,
+                format!("(combined from similar events): {}", draft.message),
+            )
         } else {
             (format!("{group}\n{}", draft.message), draft.message.clone())
         };
@@ -91,14 +97,18 @@ impl Recorder {
 
     /// Forgets an event whose object turned out to be gone, so that it is created anew.
     pub fn forget(&mut self, event: &Event) {
-        self.recorded.retain(|_, found| found.metadata.name != event.metadata.name);
+        self.recorded
+            .retain(|_, found| found.metadata.name != event.metadata.name);
     }
 
     fn take_token(&mut self, about: &str, now: Timestamp) -> bool {
         let bucket = self
             .buckets
             .entry(about.to_owned())
-            .or_insert_with(|| Bucket { tokens: BURST, filled: now });
+            .or_insert_with(|| Bucket {
+                tokens: BURST,
+                filled: now,
+            });
         let passed = now.duration_since(bucket.filled).as_secs_f64();
         bucket.tokens = (bucket.tokens + passed / REFILL_SECS).min(BURST);
         bucket.filled = now;
@@ -141,8 +151,11 @@ fn about(draft: &EventDraft) -> String {
 fn new_event(draft: &EventDraft, message: String, time: &Time, name: i128) -> Event {
     let object = &draft.object;
     // Events about objects without a namespace live in `default`.
-    let namespace =
-        if object.namespace.is_empty() { "default".to_owned() } else { object.namespace.clone() };
+    let namespace = if object.namespace.is_empty() {
+        "default".to_owned()
+    } else {
+        object.namespace.clone()
+    };
     let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
     Event {
         metadata: ObjectMeta {
@@ -165,7 +178,10 @@ fn new_event(draft: &EventDraft, message: String, time: &Time, name: i128) -> Ev
         count: Some(1),
         first_timestamp: Some(time.clone()),
         last_timestamp: Some(time.clone()),
-        source: Some(EventSource { component: Some(draft.component.to_owned()), host: None }),
+        source: Some(EventSource {
+            component: Some(draft.component.to_owned()),
+            host: None,
+        }),
         reporting_component: Some(draft.component.to_owned()),
         reporting_instance: Some(String::new()),
         ..Event::default()

@@ -42,7 +42,14 @@ fn pod(name: &str, changes: &Value) -> Pod {
 
 fn plan_for(set: &ReplicaSet, pods: Vec<Pod>, failure: Option<&str>) -> Plan {
     let pods = pods.into_iter().map(Arc::new).collect();
-    plan(&View { replica_set: set, pods, failure }, now())
+    plan(
+        &View {
+            replica_set: set,
+            pods,
+            failure,
+        },
+        now(),
+    )
 }
 
 fn deleted(plan: &Plan) -> Vec<&str> {
@@ -85,7 +92,10 @@ fn missing_pods_are_created_with_owner_labels_and_a_generated_name() {
 
 #[test]
 fn surplus_pods_go_in_order_of_rank() {
-    let waiting = pod("waiting", &json!({"spec": {"nodeName": null}, "status": {"phase": "Pending"}}));
+    let waiting = pod(
+        "waiting",
+        &json!({"spec": {"nodeName": null}, "status": {"phase": "Pending"}}),
+    );
     let pending = pod("pending", &json!({"status": {"phase": "Pending"}}));
     let unready = pod("unready", &json!({"status": {"conditions": []}}));
     let cheap = pod(
@@ -97,13 +107,18 @@ fn surplus_pods_go_in_order_of_rank() {
         &json!({"status": {"conditions": [
             {"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-21T07:59:58Z"}]}}),
     );
-    let young = pod("young", &json!({"metadata": {"creationTimestamp": "2026-11-21T07:59:00Z"}}));
+    let young = pod(
+        "young",
+        &json!({"metadata": {"creationTimestamp": "2026-11-21T07:59:00Z"}}),
+    );
     let old = pod("old", &json!({}));
     let pods = vec![old, young, fresh, cheap, unready, pending, waiting];
     let plan = plan_for(&set(0), pods, None);
     assert_eq!(
         deleted(&plan),
-        ["waiting", "pending", "unready", "cheap", "fresh", "young", "old"]
+        [
+            "waiting", "pending", "unready", "cheap", "fresh", "young", "old"
+        ]
     );
 }
 
@@ -114,7 +129,10 @@ fn status_counts_ready_available_and_terminating_pods() {
         &json!({"status": {"conditions": [
             {"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-21T07:59:55Z"}]}}),
     );
-    let leaving = pod("leaving", &json!({"metadata": {"deletionTimestamp": "2026-11-21T07:59:59Z"}}));
+    let leaving = pod(
+        "leaving",
+        &json!({"metadata": {"deletionTimestamp": "2026-11-21T07:59:59Z"}}),
+    );
     let pods = vec![fresh, leaving, pod("old", &json!({}))];
     let plan = plan_for(&set(2), pods, None);
     assert_eq!(
@@ -123,7 +141,11 @@ fn status_counts_ready_available_and_terminating_pods() {
             "availableReplicas": 1, "terminatingReplicas": 1, "observedGeneration": 2})
     );
     let at: Timestamp = "2026-11-21T08:00:05Z".parse().expect("a time");
-    assert_eq!(plan.wake_at, Some(at), "when the fresh pod becomes available");
+    assert_eq!(
+        plan.wake_at,
+        Some(at),
+        "when the fresh pod becomes available"
+    );
 }
 
 #[test]
@@ -153,7 +175,9 @@ fn failed_creation_is_told_in_status_and_event_once() {
     let told = status(&first);
     assert_eq!(told["conditions"][0]["reason"], "FailedCreate");
     assert_eq!(told["conditions"][0]["message"], "pods is forbidden: quota");
-    let Some(Action::Event(event)) = first.actions.first() else { panic!("an event first") };
+    let Some(Action::Event(event)) = first.actions.first() else {
+        panic!("an event first")
+    };
     assert_eq!(event.message, "Error creating: pods is forbidden: quota");
     assert!(event.warning);
     set.status = serde_json::from_value(told).ok();

@@ -20,8 +20,7 @@ impl Server {
         let waiting = self.all(&kind::POD).find_map(|pod| {
             let name = pod["metadata"]["name"].as_str().expect("a name");
             let ending = !pod["metadata"]["deletionTimestamp"].is_null();
-            let starting =
-                pod["spec"]["nodeName"].is_string() && pod["status"]["phase"].is_null();
+            let starting = pod["spec"]["nodeName"].is_string() && pod["status"]["phase"].is_null();
             (ending || starting).then(|| (name.to_owned(), ending))
         });
         let candidates: Vec<(String, bool)> = self
@@ -51,7 +50,9 @@ impl Server {
                 self.due.remove(&name);
             } else {
                 let address = format!("10.244.0.{}", rng.random_range(2..250));
-                self.change(&kind::POD, &name, |pod| pod["status"] = running(&address, now));
+                self.change(&kind::POD, &name, |pod| {
+                    pod["status"] = running(&address, now);
+                });
                 self.due.remove(&name);
             }
             return true;

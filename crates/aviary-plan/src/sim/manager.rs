@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use rand::Rng;
 use rand::rngs::StdRng;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Faults, Server};
 use crate::cache::{Change, Origin};
 use crate::controller::{self, Key};
 use crate::kind::BUILT_IN;
-use crate::plan::{Action, EventDraft};
+use crate::plan::{Action, EventDraft, Target};
 use crate::{Cache, Kind};
 
 pub(crate) struct Manager {
@@ -52,7 +52,7 @@ impl Manager {
                 let objects: Vec<Value> = server.all(&kind).cloned().collect();
                 self.cache.graph.watch(&kind);
                 let changes = self.cache.replace(&kind, &objects, now);
-                changes.iter().for_each(|change| self.follow(change));
+                self.follow_all(&changes);
                 let length = server.changes(&kind);
                 seen.insert(kind, length);
             }
@@ -71,12 +71,17 @@ impl Manager {
         let at = seen[&kind];
         seen.insert(kind.clone(), at + 1);
         let happened = server.log[&kind][at].clone();
-        let times = if doubled > 0.0 && rng.random_bool(doubled) { 2 } else { 1 };
+        let times = if doubled > 0.0 && rng.random_bool(doubled) {
+            2
+        } else {
+            1
+        };
         for _ in 0..times {
             let change = if happened.gone {
                 self.take_out(&kind, &happened.object, Origin::Watch)
             } else {
-                self.cache.apply(&kind, &happened.object, Origin::Watch, now)
+                self.cache
+                    .apply(&kind, &happened.object, Origin::Watch, now)
             };
             if let Some(change) = change {
                 self.follow(&change);
@@ -89,7 +94,14 @@ impl Manager {
         let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
         let namespace = if kind.namespaced { "default" } else { "" };
         let version = text("resourceVersion").parse().unwrap_or(0);
-        self.cache.remove(kind, namespace, text("name"), text("uid"), version, origin)
+        self.cache
+            .remove(kind, namespace, text("name"), text("uid"), version, origin)
+    }
+
+    fn follow_all<'a>(&mut self, changes: impl IntoIterator<Item = &'a Change>) {
+        for change in changes {
+            self.follow(change);
+        }
     }
 
     fn follow(&mut self, change: &Change) {
@@ -105,7 +117,11 @@ impl Manager {
         rng: &mut StdRng,
         faults: Faults,
     ) -> bool {
-        let due = self.timers.iter().filter(|(_, at)| **at <= now).map(|(key, _)| key.clone());
+        let due = self
+            .timers
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(key, _)| key.clone());
         let due: Vec<Key> = due.collect();
         for key in due {
             self.timers.remove(&key);
@@ -122,7 +138,10 @@ impl Manager {
         for action in &plan.actions {
             if faults.restart > 0.0 && rng.random_bool(faults.restart) {
                 let events = std::mem::take(&mut self.events);
-                *self = Self { events, ..Self::new() };
+                *self = Self {
+                    events,
+                    ..Self::new()
+                };
                 return true;
             }
             let refused = faults.conflict > 0.0 && rng.random_bool(faults.conflict);
@@ -149,9 +168,8 @@ impl Manager {
         let Ok(left) = result else {
             if let Action::Delete { target, .. } = action {
                 // Already gone, which is what was wanted.
-                let gone = serde_json::json!({"metadata": {"name": target.name, "uid": target.uid}});
-                let change = self.take_out(&target.kind, &gone, Origin::Write);
-                change.iter().for_each(|change| self.follow(change));
+                let change = self.take_out(&target.kind, &gone(target), Origin::Write);
+                self.follow_all(&change);
                 return true;
             }
             return false;
@@ -166,13 +184,10 @@ impl Manager {
             }
             Action::Delete { target, event, .. } => {
                 self.events.extend(event.clone());
-                match left {
-                    Some(left) => self.cache.apply(&target.kind, &left, Origin::Write, now),
-                    None => {
-                        let gone =
-                            serde_json::json!({"metadata": {"name": target.name, "uid": target.uid}});
-                        self.take_out(&target.kind, &gone, Origin::Write)
-                    }
+                if let Some(left) = left {
+                    self.cache.apply(&target.kind, &left, Origin::Write, now)
+                } else {
+                    self.take_out(&target.kind, &gone(target), Origin::Write)
                 }
             }
             Action::Event(event) => {
@@ -182,7 +197,7 @@ impl Manager {
             // As in the manager, the watch reports the outcome of these.
             Action::Patch { .. } | Action::Bind { .. } | Action::Finalize { .. } => None,
         };
-        change.iter().for_each(|change| self.follow(change));
+        self.follow_all(&change);
         true
     }
 
@@ -191,7 +206,11 @@ impl Manager {
         let mut keys = BTreeSet::new();
         for kind in BUILT_IN {
             for entry in self.cache.graph.of_kind(&kind) {
-                let change = Change { kind: kind.clone(), old: None, new: Some(entry) };
+                let change = Change {
+                    kind: kind.clone(),
+                    old: None,
+                    new: Some(entry),
+                };
                 keys.extend(controller::affected(&self.cache, &change));
             }
         }
@@ -201,4 +220,9 @@ impl Manager {
         });
         plans.filter(|(_, actions)| !actions.is_empty()).collect()
     }
+}
+
+/// What is known of an object that is gone.
+fn gone(target: &Target) -> Value {
+    json!({"metadata": {"name": target.name, "uid": target.uid}})
 }

@@ -51,7 +51,10 @@ impl Server {
 
     pub(crate) fn all(&self, kind: &Kind) -> impl Iterator<Item = &Value> {
         let kind = kind.clone();
-        self.objects.iter().filter(move |((found, _), _)| *found == kind).map(|(_, object)| object)
+        self.objects
+            .iter()
+            .filter(move |((found, _), _)| *found == kind)
+            .map(|(_, object)| object)
     }
 
     /// Puts a new object in, with the metadata that servers give.
@@ -62,7 +65,11 @@ impl Server {
         meta["creationTimestamp"] = json!(api_time(now));
         meta["generation"] = json!(1);
         if kind.namespaced {
-            let place = if *kind == kind::LEASE { "kube-node-lease" } else { "default" };
+            let place = if *kind == kind::LEASE {
+                "kube-node-lease"
+            } else {
+                "default"
+            };
             meta["namespace"] = json!(place);
         }
         self.store(kind, object)
@@ -71,14 +78,20 @@ impl Server {
     fn store(&mut self, kind: &Kind, mut object: Value) -> Value {
         self.version += 1;
         object["metadata"]["resourceVersion"] = json!(self.version.to_string());
-        let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
+        let name = object["metadata"]["name"]
+            .as_str()
+            .expect("a name")
+            .to_owned();
         self.objects.insert((kind.clone(), name), object.clone());
         self.note(kind, false, object.clone());
         object
     }
 
     fn note(&mut self, kind: &Kind, gone: bool, object: Value) {
-        self.log.entry(kind.clone()).or_default().push(Happened { gone, object });
+        self.log
+            .entry(kind.clone())
+            .or_default()
+            .push(Happened { gone, object });
     }
 
     /// How many changes of a kind there were.
@@ -87,7 +100,12 @@ impl Server {
     }
 
     /// Changes an object in place; a change of the spec counts as a generation.
-    pub(crate) fn change(&mut self, kind: &Kind, name: &str, change: impl FnOnce(&mut Value)) -> Value {
+    pub(crate) fn change(
+        &mut self,
+        kind: &Kind,
+        name: &str,
+        change: impl FnOnce(&mut Value),
+    ) -> Value {
         let old = self.get(kind, name).expect("the object").clone();
         let mut new = old.clone();
         change(&mut new);
@@ -108,7 +126,10 @@ impl Server {
     }
 
     pub(crate) fn user_apply(&mut self, kind: &Kind, object: &Value, now: Timestamp) {
-        let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
+        let name = object["metadata"]["name"]
+            .as_str()
+            .expect("a name")
+            .to_owned();
         if self.get(kind, &name).is_none() {
             self.insert(kind, object.clone(), now);
         } else {
@@ -144,13 +165,11 @@ impl Server {
                 }
                 Ok(Some(self.insert(kind, object, now)))
             }
-            Action::Update { kind, object } => {
-                self.replace(kind, object, |old, new| {
-                    let status = old["status"].clone();
-                    *old = new.clone();
-                    old["status"] = status;
-                })
-            }
+            Action::Update { kind, object } => self.replace(kind, object, |old, new| {
+                let status = old["status"].clone();
+                *old = new.clone();
+                old["status"] = status;
+            }),
             Action::UpdateStatus { kind, object } => self.replace(kind, object, |old, new| {
                 old["status"] = new["status"].clone();
                 old["metadata"]["annotations"] = new["metadata"]["annotations"].clone();
@@ -158,14 +177,21 @@ impl Server {
             Action::Patch { target, patch } => {
                 self.check(target)?;
                 let version = &patch["metadata"]["resourceVersion"];
-                let found = self.get(&target.kind, &target.name).ok_or(Refusal::Missing)?;
+                let found = self
+                    .get(&target.kind, &target.name)
+                    .ok_or(Refusal::Missing)?;
                 if !version.is_null() && found["metadata"]["resourceVersion"] != *version {
                     return Err(Refusal::Conflict);
                 }
                 let changed = self.change(&target.kind, &target.name, |old| merge(old, patch));
                 Ok(Some(changed))
             }
-            Action::Delete { target, propagation, unless_any, .. } => {
+            Action::Delete {
+                target,
+                propagation,
+                unless_any,
+                ..
+            } => {
                 if unless_any.iter().any(|owner| self.check(owner).is_ok()) {
                     return Ok(self.get(&target.kind, &target.name).cloned());
                 }
@@ -184,7 +210,9 @@ impl Server {
     }
 
     fn check(&self, target: &Target) -> Result<(), Refusal> {
-        let found = self.get(&target.kind, &target.name).ok_or(Refusal::Missing)?;
+        let found = self
+            .get(&target.kind, &target.name)
+            .ok_or(Refusal::Missing)?;
         let same = found["metadata"]["uid"].as_str() == Some(&target.uid);
         if same { Ok(()) } else { Err(Refusal::Missing) }
     }
