@@ -236,3 +236,6 @@ pub(crate) async fn run(options: Options, channels: Channels) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+//! A worker on real sockets: a static configuration, small servers, a plain client.
+
+mod fixture;
+mod http;
+mod policy;
+mod tcp;

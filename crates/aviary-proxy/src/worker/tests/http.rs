@@ -1,0 +1,355 @@
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use ::http::Request;
+use aviary_mesh::ChainAction;
+use aviary_mesh::listener::Direction;
+use aviary_mesh::route::{HeaderEdits, Mirror, PathRewrite, Redirect, RouteAction};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::fixture::*;
+use crate::http::Body;
+
+#[test]
+fn request_keep_alive_reuses_one_upstream_connection() {
+    on_worker_thread(async {
+        let (at, seen) = named("v1").await;
+        let address = free_address();
+        let _proxy = Proxy::start(simple(address, forward_to(&[("c", 1)]), &[at])).await;
+        let mut caller = Caller::connect(address).await;
+        for _ in 0..5 {
+            let got = caller.get("/reviews/0").await;
+            assert_eq!((got.status, got.body.as_str()), (200, "v1"));
+            assert_eq!(got.headers["server"], "istio-envoy");
+            assert!(got.headers.contains_key("x-envoy-upstream-service-time"));
+        }
+        assert_eq!((seen.connections.get(), seen.requests.get()), (1, 5));
+    });
+}
+
+#[test]
+fn request_split_follows_its_weights() {
+    on_worker_thread(async {
+        let (one, _) = named("v1").await;
+        let (two, seen) = named("v2").await;
+        let address = free_address();
+        let plan = simple(address, forward_to(&[("c", 90), ("d", 10)]), &[one])
+            .cluster(cluster("d"), &[two]);
+        let _proxy = Proxy::start(plan).await;
+        let mut caller = Caller::connect(address).await;
+        for _ in 0..1000 {
+            assert_eq!(caller.get("/").await.status, 200);
+        }
+        // Four standard deviations of a binomial with n = 1000 and p = 0.1.
+        assert!((62..=138).contains(&seen.requests.get()), "{}", seen.requests.get());
+    });
+}
+
+#[test]
+fn request_unknown_host_is_404_nr() {
+    on_worker_thread(async {
+        let address = free_address();
+        let chain = http_chain(Direction::Outbound, "t");
+        let plan = Plan::default()
+            .listener(listener(address, ChainAction::Http(chain)))
+            .routes("reviews", vec![route(forward_to(&[("c", 1)]))]);
+        let mut proxy = Proxy::start(plan).await;
+        let mut caller = Caller::connect(address).await;
+        let got = caller.send(get("elsewhere", "/")).await;
+        assert_eq!((got.status, got.body.as_str()), (404, ""));
+        let line = proxy.line().await;
+        assert_eq!((line.flags.as_ref(), line.details.as_ref()), ("NR", "route_not_found"));
+        // The host is known, its cluster is not.
+        assert_eq!(caller.get("/").await.status, 503);
+        let line = proxy.line().await;
+        assert_eq!((line.flags.as_ref(), line.details.as_ref()), ("NC", "cluster_not_found"));
+    });
+}
+
+#[test]
+fn request_head_goes_up_with_edits_rewrite_and_ids() {
+    on_worker_thread(async {
+        let heads = Rc::new(RefCell::new(Vec::new()));
+        let log = Rc::clone(&heads);
+        let (at, _) = server(move |request, _| {
+            log.borrow_mut().push(request.map(drop));
+            async { answer(200, "") }
+        })
+        .await;
+        let address = free_address();
+        let mut forward = forward_to(&[("c", 1)]);
+        forward.rewrite = Some(PathRewrite::Prefix("/new".into()));
+        forward.host_rewrite = Some("ratings".into());
+        let mut route = route(forward);
+        route.matches.path = aviary_mesh::route::PathMatch::Prefix("/old".into());
+        route.request_headers =
+            HeaderEdits { set: vec![("x-set".into(), "1".into())], ..HeaderEdits::default() };
+        route.response_headers =
+            HeaderEdits { add: vec![("x-reply".into(), "2".into())], ..HeaderEdits::default() };
+        let plan = simple(address, forward_to(&[("c", 1)]), &[at]).routes("*", vec![route]);
+        let _proxy = Proxy::start(plan).await;
+        let mut caller = Caller::connect(address).await;
+        let request = Request::builder()
+            .uri("/old/x?q=1")
+            .header("host", "reviews:9080")
+            .header("x-request-id", "mine")
+            .header("keep-alive", "timeout=5")
+            .body(Body::empty())
+            .unwrap();
+        let got = caller.send(request).await;
+        assert_eq!(got.headers["x-reply"], "2");
+        let heads = heads.borrow();
+        let head = &heads[0];
+        assert_eq!(head.uri(), "/new/x?q=1");
+        for (name, value) in [
+            ("host", "ratings"),
+            ("x-request-id", "mine"),
+            ("x-set", "1"),
+            ("x-forwarded-proto", "http"),
+            ("x-envoy-attempt-count", "1"),
+            ("x-b3-sampled", "0"),
+        ] {
+            assert_eq!(head.headers()[name], value, "{name}");
+        }
+        assert!(head.headers().contains_key("traceparent"));
+        assert!(!head.headers().contains_key("keep-alive"));
+    });
+}
+
+#[test]
+fn request_at_the_edge_loses_its_claims() {
+    on_worker_thread(async {
+        let heads = Rc::new(RefCell::new(Vec::new()));
+        let log = Rc::clone(&heads);
+        let (at, _) = server(move |request, _| {
+            log.borrow_mut().push(request.headers().clone());
+            async { answer(200, "") }
+        })
+        .await;
+        let address = free_address();
+        let mut chain = http_chain(Direction::Outbound, "t");
+        chain.use_remote_address = true;
+        let plan = simple(address, forward_to(&[("c", 1)]), &[at])
+            .listener(listener(address, ChainAction::Http(chain)));
+        let _proxy = Proxy::start(plan).await;
+        let request = Request::builder()
+            .uri("/")
+            .header("host", "reviews")
+            .header("x-forwarded-for", "1.2.3.4")
+            .header("x-envoy-retry-on", "5xx")
+            .body(Body::empty())
+            .unwrap();
+        Caller::connect(address).await.send(request).await;
+        let heads = heads.borrow();
+        assert_eq!(heads[0]["x-forwarded-for"], "127.0.0.1");
+        assert!(!heads[0].contains_key("x-envoy-retry-on"));
+    });
+}
+
+#[test]
+fn request_redirect_and_direct_answer_in_place() {
+    on_worker_thread(async {
+        let address = free_address();
+        let mut redirect = route(forward_to(&[]));
+        redirect.matches.path = aviary_mesh::route::PathMatch::Exact("/go".into());
+        redirect.action = RouteAction::Redirect(Redirect {
+            host: Some("new".into()),
+            status: 301,
+            ..Redirect::default()
+        });
+        let mut direct = route(forward_to(&[]));
+        direct.action = RouteAction::Direct(aviary_mesh::route::DirectResponse {
+            status: 418,
+            body: "short".into(),
+        });
+        let plan = simple(address, forward_to(&[]), &[]).routes("*", vec![redirect, direct]);
+        let mut proxy = Proxy::start(plan).await;
+        let mut caller = Caller::connect(address).await;
+        let got = caller.get("/go").await;
+        assert_eq!((got.status, got.headers["location"].as_bytes()), (301, &b"http://new/go"[..]));
+        let got = caller.get("/").await;
+        assert_eq!((got.status, got.body.as_str()), (418, "short"));
+        assert_eq!(proxy.line().await.code, 301);
+        assert_eq!(proxy.line().await.details, "direct_response");
+    });
+}
+
+#[test]
+fn request_mirror_gets_the_whole_copy() {
+    on_worker_thread(async {
+        let (one, _) = named("v1").await;
+        let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+        let (two, _) = server(move |request, _| {
+            let host = request.headers()["host"].to_str().unwrap().to_owned();
+            tell.send((host, request.into_body())).unwrap();
+            async { answer(500, "") }
+        })
+        .await;
+        let address = free_address();
+        let mut forward = forward_to(&[("c", 1)]);
+        forward.mirrors = vec![Mirror { cluster: "d".into(), percent: 100.0 }];
+        let plan = simple(address, forward, &[one]).cluster(cluster("d"), &[two]);
+        let _proxy = Proxy::start(plan).await;
+        let request = Request::post("/").header("host", "reviews:9080").body(Body::full("data"));
+        let got = Caller::connect(address).await.send(request.unwrap()).await;
+        assert_eq!(got.status, 200);
+        let (host, body) = told.recv().await.unwrap();
+        assert_eq!((host.as_str(), body.as_ref()), ("reviews-shadow:9080", &b"data"[..]));
+    });
+}
+
+#[test]
+fn request_through_two_proxies_names_both_workloads() {
+    on_worker_thread(async {
+        let heads = Rc::new(RefCell::new(Vec::new()));
+        let log = Rc::clone(&heads);
+        let (at, _) = server(move |request, _| {
+            log.borrow_mut().push(request.headers().clone());
+            async { answer(200, "v1") }
+        })
+        .await;
+        let (outer, inner) = (free_address(), free_address());
+        let mut inbound = http_chain(Direction::Inbound, "t");
+        inbound.routes = aviary_mesh::listener::RouteSource::Inline(std::sync::Arc::new(
+            aviary_mesh::RouteTable {
+                name: "inbound".into(),
+                virtual_hosts: vec![aviary_mesh::VirtualHost {
+                    name: "inbound".into(),
+                    domains: vec!["*".into()],
+                    routes: vec![route(forward_to(&[("in", 1)]))],
+                    include_attempt_count: false,
+                }],
+                ignore_port_in_host: false,
+            },
+        ));
+        let plan = simple(outer, forward_to(&[("c", 1)]), &[inner])
+            .listener(listener(inner, ChainAction::Http(inbound)))
+            .cluster(cluster("in"), &[at]);
+        let proxy = Proxy::start(plan).await;
+        let got = Caller::connect(outer).await.get("/").await;
+        assert!(!got.headers.contains_key("x-envoy-peer-metadata"));
+        assert!(!heads.borrow()[0].contains_key("x-envoy-peer-metadata"));
+        let text = proxy.metrics().await;
+        let count = |parts: &[&str]| {
+            text.lines()
+                .filter(|line| line.starts_with("istio_requests_total{"))
+                .filter(|line| parts.iter().all(|part| line.contains(part)) && line.ends_with(" 1"))
+                .count()
+        };
+        assert_eq!(
+            count(&[
+                "reporter=\"source\"",
+                "source_workload=\"productpage-v1\"",
+                "destination_workload=\"reviews-v1\"",
+                "destination_service=\"reviews.prod.svc.cluster.local\"",
+            ]),
+            1
+        );
+        assert_eq!(
+            count(&[
+                "reporter=\"destination\"",
+                "source_workload=\"productpage-v1\"",
+                "response_code=\"200\"",
+                "connection_security_policy=\"none\"",
+            ]),
+            1
+        );
+    });
+}
+
+#[test]
+fn request_line_is_istios() {
+    on_worker_thread(async {
+        let (at, _) = named("hello").await;
+        let address = free_address();
+        let mut proxy = Proxy::start(simple(address, forward_to(&[("c", 1)]), &[at])).await;
+        let request = Request::post("/reviews/0?x=1")
+            .header("host", "reviews:9080")
+            .header("user-agent", "test")
+            .header("x-request-id", "id-1")
+            .body(Body::full("data"));
+        Caller::connect(address).await.send(request.unwrap()).await;
+        let mut line = proxy.line().await;
+        line.start = SystemTime::UNIX_EPOCH;
+        line.duration = Duration::from_millis(3);
+        line.upstream_service_time = Some(Duration::from_millis(2));
+        let remote = line.downstream_remote.unwrap();
+        let local = line.upstream_local.unwrap();
+        assert_eq!(
+            line.text(),
+            format!(
+                "[1970-01-01T00:00:00.000Z] \"POST /reviews/0?x=1 HTTP/1.1\" 200 - via_upstream - \"-\" \
+                 4 5 3 2 \"-\" \"test\" \"id-1\" \"reviews:9080\" \"{at}\" c {local} {address} {remote} \
+                 - default\n"
+            )
+        );
+    });
+}
+
+#[test]
+fn request_client_that_leaves_is_recorded_as_dc() {
+    on_worker_thread(async {
+        let (at, seen) = server(|_, _| std::future::pending()).await;
+        let address = free_address();
+        let mut proxy = Proxy::start(simple(address, forward_to(&[("c", 1)]), &[at])).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: reviews\r\n\r\n").await.unwrap();
+        while seen.requests.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(stream);
+        let line = proxy.line().await;
+        assert_eq!((line.code, line.flags.as_ref()), (0, "DC"));
+    });
+}
+
+#[test]
+fn request_without_host_is_refused() {
+    on_worker_thread(async {
+        let address = free_address();
+        let _proxy = Proxy::start(simple(address, forward_to(&[("c", 1)]), &[])).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 400 "), "{text}");
+    });
+}
+
+#[test]
+fn request_websocket_becomes_a_tunnel() {
+    on_worker_thread(async {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = socket.local_addr().unwrap();
+        tokio::task::spawn_local(async move {
+            let (mut stream, _) = socket.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            assert!(String::from_utf8(head).unwrap().contains("upgrade: websocket"));
+            let reply = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+            stream.write_all(reply).await.unwrap();
+            let (mut read, mut write) = stream.split();
+            tokio::io::copy(&mut read, &mut write).await.unwrap();
+        });
+        let address = free_address();
+        let mut forward = forward_to(&[("c", 1)]);
+        forward.websocket = true;
+        let _proxy = Proxy::start(simple(address, forward, &[at])).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let ask = b"GET / HTTP/1.1\r\nhost: reviews\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        stream.write_all(ask).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101 "));
+        stream.write_all(b"ping").await.unwrap();
+        let mut back = [0; 4];
+        stream.read_exact(&mut back).await.unwrap();
+        assert_eq!(&back, b"ping");
+    });
+}
