@@ -44,11 +44,12 @@ fn list(causes: &[Cause]) -> String {
 /// One kind for each served version of a definition.
 ///
 /// # Errors
-/// [`Error`] with the same causes that [`validate`] gives.
+/// [`Error`] with the causes that [`validate`] gives, CEL rules aside: a stored definition has
+/// been validated, and a rule that does not compile refuses every object.
 pub fn kinds(definition: &Value) -> Result<Vec<Kind>, Error> {
     let mut definition = definition.clone();
     default(&mut definition);
-    let causes = validate(&definition, None);
+    let causes = check::shape(&definition, None);
     if !causes.is_empty() {
         return Err(Error {
             name: text(&definition["metadata"]["name"]).to_owned(),

@@ -1,6 +1,6 @@
 //! The rules of one version of a custom kind, compiled once.
 
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, sync::OnceLock};
 
 use kube_cel::{CompiledSchema, ErrorKind};
 use serde_json::Value;
@@ -8,9 +8,15 @@ use serde_json::Value;
 use super::structural::{self, Patterns};
 use crate::{kind::CustomRules, status::Cause};
 
-/// A schema with its regular expressions and CEL programs compiled.
+/// The rules of a schema.
 pub(super) struct Compiled {
     schema: Value,
+    /// Made when the first object is judged: a server knows many kinds of which few are used.
+    programs: OnceLock<Programs>,
+}
+
+/// What judging an object needs beside the schema.
+struct Programs {
     patterns: Patterns,
     /// `None` when the schema has no CEL rule.
     cel: Option<CompiledSchema>,
@@ -20,27 +26,33 @@ pub(super) struct Compiled {
 
 impl fmt::Debug for Compiled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Compiled")
-            .field("cel", &self.cel.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("Compiled").finish_non_exhaustive()
     }
 }
 
 impl Compiled {
     pub(super) fn new(schema: &Value) -> Self {
-        let cel = has_rules(schema).then(|| kube_cel::compile_schema(schema));
-        let mut messages = HashMap::new();
-        collect_messages(schema, &mut messages);
         Self {
-            messages,
             schema: schema.clone(),
-            patterns: Patterns::of(schema),
-            cel,
+            programs: OnceLock::new(),
         }
     }
 
+    fn programs(&self) -> &Programs {
+        self.programs.get_or_init(|| {
+            let mut messages = HashMap::new();
+            collect_messages(&self.schema, &mut messages);
+            Programs {
+                patterns: Patterns::of(&self.schema),
+                cel: has_rules(&self.schema).then(|| kube_cel::compile_schema(&self.schema)),
+                messages,
+            }
+        })
+    }
+
     fn structural(&self, object: &Value) -> Vec<Cause> {
-        let mut causes = structural::object(&self.schema, &self.patterns, object);
+        let patterns = &self.programs().patterns;
+        let mut causes = structural::object(&self.schema, patterns, object);
         structural::unique_items(&self.schema, object, "", &mut causes);
         causes
     }
@@ -59,7 +71,11 @@ impl Compiled {
         }
         // The rule could not be evaluated: the author's message still says what is wanted.
         let problem = error.message.trim_start_matches("rule evaluation error: ");
-        let rule = self.messages.get(&error.rule).unwrap_or(&error.rule);
+        let rule = self
+            .programs()
+            .messages
+            .get(&error.rule)
+            .unwrap_or(&error.rule);
         cel_cause(
             field,
             value,
@@ -80,7 +96,9 @@ impl CustomRules for Compiled {
             let before = self.structural(old);
             causes.retain(|cause| !before.contains(cause));
         }
-        let Some(cel) = &self.cel else { return causes };
+        let Some(cel) = &self.programs().cel else {
+            return causes;
+        };
         if causes.is_empty() {
             if let Err(errors) = kube_cel::validate_compiled(cel, new, old) {
                 causes.extend(errors.into_iter().map(|error| self.cel_cause(&error, new)));
