@@ -16,6 +16,8 @@ use super::{
 };
 use crate::{Kind, schema::Schema, status::Cause};
 
+/// Manager of fields whose writers have been forgotten.
+const ANCIENT: &str = "ancient-changes";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 impl Write<'_> {
@@ -78,7 +80,40 @@ pub(super) fn update(write: &Write<'_>, old: Option<&Value>, new: &mut Value) {
             }),
         }
     }
+    bound(&mut entries);
     entry::write(new, entries);
+}
+
+/// How many managers that do not apply are told apart.
+const MAX_UPDATERS: usize = 10;
+
+/// Joins the oldest entries of updaters, per version, so that an object cannot grow without end
+/// under clients that always change their name.
+fn bound(entries: &mut Vec<Entry>) {
+    let updaters = |entries: &[Entry]| {
+        entries
+            .iter()
+            .filter(|entry| entry.owner.operation == Operation::Update && !entry.fields.is_empty())
+            .count()
+    };
+    entries.sort_by(|a, b| a.time.cmp(&b.time));
+    while updaters(entries) > MAX_UPDATERS {
+        let oldest = entries.iter().position(|entry| {
+            entry.owner.operation == Operation::Update && entry.owner.manager != ANCIENT
+        });
+        let Some(mut old) = oldest.map(|index| entries.remove(index)) else {
+            return;
+        };
+        ANCIENT.clone_into(&mut old.owner.manager);
+        old.owner.subresource.clear();
+        match entries.iter_mut().find(|entry| entry.owner == old.owner) {
+            Some(entry) => {
+                entry.fields = entry.fields.union(&old.fields);
+                entry.time = old.time;
+            }
+            None => entries.insert(0, old),
+        }
+    }
 }
 
 /// Merges an applied configuration and records what it owns.

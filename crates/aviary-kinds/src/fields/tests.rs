@@ -129,6 +129,62 @@ fn managed_same_manager_continues_its_entry_with_a_new_time() {
 }
 
 #[test]
+fn managed_eleventh_updater_joins_the_oldest_two() {
+    let maps = kind("", "configmaps");
+    let mut object = config("a", &json!({}));
+    for second in 0..12 {
+        let mut next = object.clone();
+        next["data"][format!("k{second}")] = json!("v");
+        let manager = format!("m{second}");
+        managed(&write(&maps, &manager, second), Some(&object), &mut next);
+        object = next;
+    }
+    let managers: Vec<&str> = entries(&object)
+        .iter()
+        .filter_map(|entry| entry["manager"].as_str())
+        .collect();
+    assert_eq!(managers.len(), 10);
+    assert_eq!(managers[..2], ["ancient-changes", "m3"]);
+    assert_eq!(
+        entries(&object)[0]["fieldsV1"],
+        json!({"f:data": {"f:k0": {}, "f:k1": {}, "f:k2": {}}})
+    );
+}
+
+#[test]
+fn managed_pod_of_a_controller_owns_its_owner_reference_as_a_whole() {
+    let pods = kind("", "pods");
+    let mut pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "generateName": "web-", "labels": {"app": "web"},
+            "ownerReferences": [{
+                "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "u-1",
+                "controller": true, "blockOwnerDeletion": true,
+            }],
+        },
+        "spec": {"containers": [{"name": "web", "image": "nginx"}], "nodeName": "n"},
+    });
+    managed(&write(&pods, "manager", 0), None, &mut pod);
+    assert_eq!(
+        entries(&pod)[0]["fieldsV1"],
+        json!({
+            "f:metadata": {
+                "f:generateName": {},
+                "f:labels": {".": {}, "f:app": {}},
+                "f:ownerReferences": {".": {}, "k:{\"uid\":\"u-1\"}": {}},
+            },
+            "f:spec": {
+                "f:containers": {
+                    "k:{\"name\":\"web\"}": {".": {}, "f:image": {}, "f:name": {}},
+                },
+                "f:nodeName": {},
+            },
+        })
+    );
+}
+
+#[test]
 fn managed_custom_object_owns_its_spec_as_added() {
     let mut custom = kind("", "configmaps");
     custom.rules = crate::kind::Rules::Custom {

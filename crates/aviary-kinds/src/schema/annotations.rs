@@ -121,6 +121,7 @@ const MARKS: &[(&str, &str, Mark)] = &[
 /// Structs that are owned as a whole.
 const ATOMIC: &[&str] = &[
     "LabelSelector",
+    "OwnerReference",
     "ObjectReference",
     "LocalObjectReference",
     "TypedLocalObjectReference",
