@@ -187,10 +187,12 @@ async fn answer(
                     path_text,
                 ));
             }
-            // Before judging `Accept`: kubectl asks for `/openapi/v2` in protobuf only, and takes
-            // 404 as "not there" but 406 as a failure.
-            if matches!(other, Target::Unknown) {
-                return Ok(reply::text(404, "404 page not found\n"));
+            // Before judging `Accept`: clients take 404 as "not there" but 406 as a failure, and
+            // kubectl asks for `/openapi/v2` in protobuf only.
+            match other {
+                Target::Unknown => return Ok(reply::text(404, "404 page not found\n")),
+                Target::OldOpenApi => return Ok(discovery::old_openapi()),
+                _ => {}
             }
             let none_match = header(http::header::IF_NONE_MATCH);
             let query = Query::parse(parts.uri.query().unwrap_or_default());

@@ -117,6 +117,21 @@ pub(crate) fn version() -> Response<Body> {
     reply::value_response(200, &version)
 }
 
+/// `/openapi/v2`: an empty document in protobuf.
+///
+/// kubectl asks for it when it meets a kind that version 3 does not describe, such as `List`; it
+/// then only needs to learn that version 2 does not describe it either.
+/// Source: gnostic `openapiv2/OpenAPIv2.proto`, message Document (swagger 1, info 2, paths 8,
+/// definitions 9).
+pub(crate) fn old_openapi() -> Response<Body> {
+    let document = b"\x0a\x032.0\x12\x15\x0a\x0aKubernetes\x12\x07v1.36.2\x42\x00\x4a\x00";
+    let mut response = reply::json_response(200, Bytes::from_static(document));
+    let media =
+        HeaderValue::from_static("application/com.github.proto-openapi.spec.v2.v1.0+protobuf");
+    response.headers_mut().insert(header::CONTENT_TYPE, media);
+    response
+}
+
 /// Everything that is no resource and no health check.
 pub(crate) fn answer(
     api: &Api,

@@ -22,6 +22,8 @@ pub(crate) enum Target {
         /// As in the path.
         version: String,
     },
+    /// `/openapi/v2`
+    OldOpenApi,
     /// `/openapi/v3`
     OpenApi,
     /// `/openapi/v3/api/v1`, `/openapi/v3/apis/<group>/<version>`
@@ -69,6 +71,7 @@ impl Target {
             ["api", version] => Self::resources("", version),
             ["apis", group] => Self::Group((*group).to_owned()),
             ["apis", group, version] => Self::resources(group, version),
+            ["openapi", "v2"] => Self::OldOpenApi,
             ["openapi", "v3"] => Self::OpenApi,
             ["openapi", "v3", "api", version] => Self::document("", version),
             ["openapi", "v3", "apis", group, version] => Self::document(group, version),
@@ -168,7 +171,7 @@ mod tests {
     #[test]
     fn parse_other_paths_are_unknown() {
         assert_eq!(Target::parse("/metrics"), Target::Unknown);
-        assert_eq!(Target::parse("/openapi/v2"), Target::Unknown);
+        assert_eq!(Target::parse("/openapi/v1"), Target::Unknown);
         assert_eq!(
             Target::parse("/apis/apps/v1"),
             Target::resources("apps", "v1")

@@ -688,6 +688,46 @@ async fn definition_is_served_at_once_and_takes_its_objects_along() {
 }
 
 #[tokio::test]
+async fn discovery_and_openapi_are_tagged_and_revalidated() {
+    let fixture = Fixture::new().await;
+    let ask = async |path: &str, accept: &str, tag: &str| {
+        let request = Request::get(path)
+            .header("accept", accept)
+            .header("if-none-match", tag)
+            .body(Full::new(Bytes::new()))
+            .expect("request");
+        fixture
+            .server
+            .client_service()
+            .oneshot(request)
+            .await
+            .expect("infallible")
+    };
+    let aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    for (path, accept) in [
+        ("/api", aggregated),
+        ("/apis", aggregated),
+        ("/openapi/v3", "*/*"),
+    ] {
+        let response = ask(path, accept, "").await;
+        assert_eq!(response.status(), 200, "{path}");
+        let tag = response.headers()["etag"]
+            .to_str()
+            .expect("text")
+            .to_owned();
+        assert_eq!(ask(path, accept, &tag).await.status(), 304, "{path}");
+    }
+    let (_, index) = fixture.get("/openapi/v3").await;
+    let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"]
+        .as_str()
+        .expect("url");
+    let response = ask(url, "application/json", "").await;
+    assert_eq!(response.headers()["cache-control"], "public, immutable");
+    let old = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    assert_eq!(ask("/openapi/v2", old, "").await.status(), 200);
+}
+
+#[tokio::test]
 async fn users_may_do_what_their_role_says() {
     let fixture = Fixture::new().await;
     let api = fixture.server.api();
