@@ -144,7 +144,7 @@ fn chain_of(proto: &ProtoChain, direction: Direction) -> Result<FilterChain, Fau
     let matches = proto
         .filter_chain_match
         .as_ref()
-        .map_or(Ok(ChainMatch::default()), match_of);
+        .map_or_else(|| Ok(ChainMatch::default()), match_of);
     Ok(FilterChain {
         name: proto.name.clone(),
         matches: matches.map_err(|fault| fault.at("filter_chain_match"))?,

@@ -258,9 +258,9 @@ pub(super) fn edits_of(added: &[HeaderValueOption], removed: &[String]) -> Heade
         let pair = (header.key, header.value.replace("%%", "%"));
         let set: i32 = HeaderAppendAction::OverwriteIfExistsOrAdd.into();
         if option.append_action == set {
-            edits.set.push(pair)
+            edits.set.push(pair);
         } else {
-            edits.add.push(pair)
+            edits.add.push(pair);
         }
     }
     edits
