@@ -102,7 +102,10 @@ fn main() -> ExitCode {
                 .map_err(Into::into)
         }
         ["node", home] => node(Path::new(home)),
-        _ => Err("usage: pods sandbox H | node H | pod-init SPEC | exec H -- CMD | in H NS POD -- CMD".into()),
+        _ => Err(
+            "usage: pods sandbox H | node H | pod-init SPEC | exec H -- CMD | in H NS POD -- CMD"
+                .into(),
+        ),
     };
     match result {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),

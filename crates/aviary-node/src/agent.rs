@@ -181,7 +181,7 @@ impl Fleet {
         self.workers.insert(uid.clone(), sender);
         let worker = Worker::new(Arc::clone(&self.context), receiver);
         self.tasks.spawn(async move {
-            worker.run().await;
+            Box::pin(worker.run()).await;
             uid
         });
     }

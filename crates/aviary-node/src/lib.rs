@@ -18,4 +18,5 @@ mod sys;
 
 pub use agent::{Config, run};
 pub use init::pod_init_main;
+pub use pod::catalog::built_in_images;
 pub use sandbox::{Entered, enter, exec_in_node, exec_in_pod, sandbox_main};

@@ -1,4 +1,4 @@
-//! Keeps the node's rules and the DNS table in step with Services and EndpointSlices.
+//! Keeps the node's rules and the DNS table in step with Services and `EndpointSlices`.
 
 use std::future::ready;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::file;
 use crate::dns;
 use crate::network::{nft, service};
 
-/// All EndpointSlices, and what tells that they or the Services changed.
+/// All `EndpointSlices`, and what tells that they or the Services changed.
 pub(super) struct Slices {
     store: Store<EndpointSlice>,
     changed: Arc<Notify>,
@@ -27,7 +27,7 @@ pub(super) struct Slices {
 /// How long after a failed attempt the rules are tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Follows all Services and EndpointSlices.
+/// Follows all Services and `EndpointSlices`.
 pub(super) fn watch(client: &kube::Client, tasks: &mut JoinSet<()>) -> (Store<Service>, Slices) {
     let changed = Arc::new(Notify::new());
     let services = follow::<Service>(client, &changed, tasks);

@@ -127,7 +127,7 @@ impl Worker {
                 return;
             }
             self.note_deletion();
-            if self.step().await {
+            if Box::pin(self.step()).await {
                 return;
             }
             self.publish().await;
@@ -175,7 +175,7 @@ impl Worker {
             self.begin_stop(name, None);
         }
         if !decision.start.is_empty() {
-            self.start_all(&decision.start).await;
+            Box::pin(self.start_all(&decision.start)).await;
         }
         self.wake_until(decision.wake_at);
         if decision.finished {

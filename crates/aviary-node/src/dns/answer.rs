@@ -8,7 +8,7 @@ use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 use super::table::Table;
 
-/// How long clients may keep an answer, in seconds. Source: CoreDNS' default for Services.
+/// How long clients may keep an answer, in seconds. Source: `CoreDNS`' default for Services.
 const TTL_SECS: u32 = 5;
 
 /// Answers `request`. `None` for bytes that are no query: there is nobody to tell.

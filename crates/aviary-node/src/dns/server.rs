@@ -62,9 +62,16 @@ fn serve_stream(tables: &Tables, mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(&reply)
 }
 
+/// The table and the file's time and inode when it was read.
+#[derive(Default)]
+struct Loaded {
+    stamp: Option<(SystemTime, u64)>,
+    table: Arc<Table>,
+}
+
 struct Tables {
     file: PathBuf,
-    loaded: Mutex<(Option<(SystemTime, u64)>, Arc<Table>)>,
+    loaded: Mutex<Loaded>,
 }
 
 impl Tables {
@@ -74,12 +81,15 @@ impl Tables {
             .and_then(|meta| Ok((meta.modified()?, std::os::unix::fs::MetadataExt::ino(&meta))))
             .ok();
         let mut loaded = self.loaded.lock();
-        if stamp.is_some() && loaded.0 != stamp {
+        if stamp.is_some() && loaded.stamp != stamp {
             let fresh = fs::read(&self.file).ok();
             if let Some(table) = fresh.and_then(|text| serde_json::from_slice(&text).ok()) {
-                *loaded = (stamp, Arc::new(table));
+                *loaded = Loaded {
+                    stamp,
+                    table: Arc::new(table),
+                };
             }
         }
-        Arc::clone(&loaded.1)
+        Arc::clone(&loaded.table)
     }
 }

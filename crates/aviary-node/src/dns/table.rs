@@ -21,7 +21,7 @@ pub(crate) struct Table {
     pub(crate) addresses: BTreeMap<String, BTreeSet<Ipv4Addr>>,
     /// Ports and target by name (`_http._tcp.web.default.svc.cluster.local`).
     pub(crate) services: BTreeMap<String, BTreeSet<(u16, String)>>,
-    /// Other name by name, from Services of type ExternalName.
+    /// Other name by name, from Services of type `ExternalName`.
     pub(crate) aliases: BTreeMap<String, String>,
 }
 

@@ -117,7 +117,7 @@ fn isolate(start: &Start, home: &Path, spare: &Path) -> io::Result<()> {
 }
 
 fn enter_folder(folder: Option<&Path>) -> io::Result<()> {
-    std::env::set_current_dir(folder.unwrap_or(Path::new("/")))
+    std::env::set_current_dir(folder.unwrap_or_else(|| Path::new("/")))
 }
 
 fn drop_rights(sidecar: bool) -> io::Result<()> {

@@ -44,17 +44,17 @@ impl View {
         if let Ok(real) = target.canonicalize() {
             return Ok(real);
         }
-        let mut ancestor = target.parent().unwrap_or(Path::new("/"));
+        let mut ancestor = target.parent().unwrap_or_else(|| Path::new("/"));
         while !ancestor.exists() {
-            ancestor = ancestor.parent().unwrap_or(Path::new("/"));
+            ancestor = ancestor.parent().unwrap_or_else(|| Path::new("/"));
         }
         let rest = target.strip_prefix(ancestor).map_err(io::Error::other)?;
         let real = ancestor.canonicalize()?;
         if !self.replaced.contains(&real) {
             if real == Path::new("/") {
-                replace_root(spare)?
+                replace_root(spare)?;
             } else {
-                replace(&real, &real)?
+                replace(&real, &real)?;
             }
             self.replaced.push(real.clone());
         }

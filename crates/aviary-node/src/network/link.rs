@@ -43,6 +43,11 @@ pub(crate) fn make_node() -> Result<(), Error> {
     for key in ["all", "default", BRIDGE] {
         sysctl(&format!("net/ipv4/conf/{key}/send_redirects"), "0")?;
     }
+    // Where the host has the module br_netfilter, translated packets would be bridged past the node's IP layer.
+    let bridged = "net/bridge/bridge-nf-call-iptables";
+    if fs::exists(format!("/proc/sys/{bridged}")).unwrap_or_default() {
+        sysctl(bridged, "0")?;
+    }
     Ok(())
 }
 

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 /// Source: kubelet, container restart back-off.
 const FIRST: Duration = Duration::from_secs(10);
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 /// A run of this length is no failure any more. Source: kubelet forgets a back-off after twice its longest delay.
-const GOOD_RUN: Duration = Duration::from_secs(600);
+const GOOD_RUN: Duration = Duration::from_mins(10);
 
 /// Doubling delay; the first failure after a good run is forgiven.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +18,14 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
+    /// What so many restarts amount to, for a pod whose agent has forgotten it.
+    pub(crate) fn after(restarts: u32) -> Self {
+        Self {
+            failures: restarts,
+            until: None,
+        }
+    }
+
     /// Notes the end of a run: at once again the first time, then after 10 s, 20 s … 300 s.
     pub(crate) fn failed(&mut self, started_at: Timestamp, finished_at: Timestamp) {
         let run = finished_at.duration_since(started_at).unsigned_abs();

@@ -28,26 +28,71 @@ pub(crate) fn command(
         return Some(programs.proxy.to_vec());
     }
     let program = |name: &str| programs.folder.join(name).display().to_string();
-    let bookinfo = |service: &str, version: &str| {
-        let words = [service, "--version", version].map(str::to_owned);
-        Some([program("bookinfo")].into_iter().chain(words).collect())
+    let (_, _, argv) = BUILT_IN.iter().find(|(known, version, _)| {
+        *known == name && version.is_none_or(|version| version == tag)
+    })?;
+    let words = argv.iter().skip(1).map(|word| word.replace("{tag}", tag));
+    Some(
+        argv.first()
+            .map(|name| program(name))
+            .into_iter()
+            .chain(words)
+            .collect(),
+    )
+}
+
+/// The built-in images, whatever their registry: last part of the repository, the tag if only one is meant, the command.
+const BUILT_IN: [(&str, Option<&str>, &[&str]); 9] = [
+    (
+        "examples-bookinfo-productpage-v1",
+        None,
+        &["bookinfo", "productpage", "--version", "v1"],
+    ),
+    (
+        "examples-bookinfo-details-v1",
+        None,
+        &["bookinfo", "details", "--version", "v1"],
+    ),
+    (
+        "examples-bookinfo-ratings-v1",
+        None,
+        &["bookinfo", "ratings", "--version", "v1"],
+    ),
+    (
+        "examples-bookinfo-reviews-v1",
+        None,
+        &["bookinfo", "reviews", "--version", "v1"],
+    ),
+    (
+        "examples-bookinfo-reviews-v2",
+        None,
+        &["bookinfo", "reviews", "--version", "v2"],
+    ),
+    (
+        "examples-bookinfo-reviews-v3",
+        None,
+        &["bookinfo", "reviews", "--version", "v3"],
+    ),
+    (
+        "asmproductpage",
+        Some("v2"),
+        &["bookinfo", "productpage", "--version", "v2"],
+    ),
+    (
+        "asmratings",
+        Some("v2"),
+        &["bookinfo", "ratings", "--version", "v2"],
+    ),
+    ("micro-api", None, &["micro-api", "--image-tag", "{tag}"]),
+];
+
+/// The built-in images as people read them: reference pattern and command.
+pub fn built_in_images() -> Vec<(String, String)> {
+    let shown = |(name, tag, argv): &(&str, Option<&str>, &[&str])| {
+        (format!("*/{name}:{}", tag.unwrap_or("*")), argv.join(" "))
     };
-    match name {
-        "examples-bookinfo-productpage-v1" => bookinfo("productpage", "v1"),
-        "examples-bookinfo-details-v1" => bookinfo("details", "v1"),
-        "examples-bookinfo-ratings-v1" => bookinfo("ratings", "v1"),
-        "examples-bookinfo-reviews-v1" => bookinfo("reviews", "v1"),
-        "examples-bookinfo-reviews-v2" => bookinfo("reviews", "v2"),
-        "examples-bookinfo-reviews-v3" => bookinfo("reviews", "v3"),
-        "asmproductpage" if tag == "v2" => bookinfo("productpage", "v2"),
-        "asmratings" if tag == "v2" => bookinfo("ratings", "v2"),
-        "micro-api" => Some(vec![
-            program("micro-api"),
-            "--image-tag".to_owned(),
-            tag.to_owned(),
-        ]),
-        _ => None,
-    }
+    let proxy = ("*/aviary/proxy:*".to_owned(), "aviary proxy".to_owned());
+    BUILT_IN.iter().map(shown).chain([proxy]).collect()
 }
 
 /// What a container runs: its `command` and `args` as Kubernetes combines them with an image's own command.

@@ -24,7 +24,7 @@ pub(crate) fn expand(text: &str, known: &[(String, String)]) -> String {
             // The last definition of a name wins.
             match known.iter().rev().find(|(known, _)| known == name) {
                 Some((_, value)) => result.push_str(value),
-                None => result.push_str(&format!("$({name})")),
+                None => result.extend(["$(", name, ")"]),
             }
             rest = after;
         } else {

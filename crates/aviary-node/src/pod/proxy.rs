@@ -1,6 +1,7 @@
 //! What a proxy container is told: who it is and how it proves that.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -97,10 +98,10 @@ pub(crate) fn environment(
 fn token(key: &[u8], node: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);
     let tag = hmac::sign(&key, node.as_bytes());
-    tag.as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    tag.as_ref().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Name of the Deployment or other owner; the pod's own name without one.

@@ -235,12 +235,11 @@ fn stop_everything(signals: &SignalFd) {
 
 /// Starts the DNS server in a process of its own, so that no query can end the sandbox.
 fn start_dns(home: &Path) -> Result<Pid, Error> {
-    match sys::fork().map_err(Error::sys("cannot start the DNS server"))? {
-        Some(child) => Ok(child),
-        None => {
-            let _ = SigSet::empty().thread_set_mask();
-            let _ = nix::sys::prctl::set_name(c"aviary-dns");
-            dns::server::serve(&dns::file(home)).map_err(Error::io("the DNS server failed"))
-        }
+    if let Some(child) = sys::fork().map_err(Error::sys("cannot start the DNS server"))? {
+        Ok(child)
+    } else {
+        let _ = SigSet::empty().thread_set_mask();
+        let _ = nix::sys::prctl::set_name(c"aviary-dns");
+        dns::server::serve(&dns::file(home)).map_err(Error::io("the DNS server failed"))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// What a reader wants. Source: PodLogOptions of core/v1.
+/// What a reader wants. Source: `PodLogOptions` of core/v1.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Options {
     pub(super) follow: bool,

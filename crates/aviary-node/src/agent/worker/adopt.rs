@@ -7,6 +7,7 @@ use super::Worker;
 use crate::init::PodSpec;
 use crate::init::client::Watch;
 use crate::init::protocol::Exit;
+use crate::pod::backoff::Backoff;
 use crate::pod::record::{self, Ended, Record, Run};
 
 /// `status.startTime`, which a pod keeps for its life.
@@ -34,12 +35,14 @@ impl Worker {
             .ok()
             .and_then(|text| serde_json::from_slice::<PodSpec>(&text).ok());
         if let Some(spec) = spec {
+            // Known before the probes begin.
+            self.address = Some(spec.address.unwrap_or(crate::network::NODE_ADDRESS));
             if let Ok(states) = Watch::open(&self.socket)
                 && self.take_over(states).await
             {
-                self.address = Some(spec.address.unwrap_or(crate::network::NODE_ADDRESS));
                 return;
             }
+            self.address = None;
             if let Some(address) = spec.address {
                 self.context.pool.lock().release(address);
             }
@@ -55,6 +58,8 @@ impl Worker {
         };
         for status in statuses(&self.pod) {
             let record = self.records.entry(status.name.clone()).or_default();
+            let restarts = u32::try_from(status.restart_count).unwrap_or_default();
+            record.crash = Backoff::after(restarts);
             record.last = status
                 .last_state
                 .as_ref()

@@ -183,18 +183,18 @@ mod tests {
         }
     }
 
-    fn failed(reached: bool) -> Option<Outcome> {
-        Some(Outcome::Failed {
+    fn failed(reached: bool) -> Outcome {
+        Outcome::Failed {
             message: "no".to_owned(),
             reached,
-        })
+        }
     }
 
     #[test]
     fn count_passes_tells_once_when_enough_in_a_row() {
         let mut counter = counter(2, 3);
         assert_eq!(counter.count(Ok(())), None);
-        assert_eq!(counter.count(Err("no".to_owned())), failed(false));
+        assert_eq!(counter.count(Err("no".to_owned())), Some(failed(false)));
         assert_eq!(counter.count(Ok(())), None);
         assert_eq!(counter.count(Ok(())), Some(Outcome::Passed));
         assert_eq!(counter.count(Ok(())), None);
@@ -204,8 +204,8 @@ mod tests {
     fn count_failures_reach_the_threshold() {
         let mut counter = counter(1, 2);
         counter.count(Ok(()));
-        assert_eq!(counter.count(Err("no".to_owned())), failed(false));
-        assert_eq!(counter.count(Err("no".to_owned())), failed(true));
+        assert_eq!(counter.count(Err("no".to_owned())), Some(failed(false)));
+        assert_eq!(counter.count(Err("no".to_owned())), Some(failed(true)));
         assert_eq!(counter.count(Ok(())), Some(Outcome::Passed));
     }
 }

@@ -1,5 +1,6 @@
 //! A pod's namespaces: made before its first container, gone after its last.
 
+use std::fmt::Write;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -152,7 +153,7 @@ impl Worker {
                         ::1\tlocalhost ip6-localhost ip6-loopback\n"
             .to_owned();
         let address = spec.address.unwrap_or(NODE_ADDRESS);
-        text.push_str(&format!("{address}\t{}\n", spec.hostname));
+        let _ = writeln!(text, "{address}\t{}", spec.hostname);
         let aliases = self
             .pod
             .spec
@@ -160,7 +161,7 @@ impl Worker {
             .and_then(|spec| spec.host_aliases.as_deref());
         for alias in aliases.unwrap_or_default() {
             let names = alias.hostnames.as_deref().unwrap_or_default().join("\t");
-            text.push_str(&format!("{}\t{names}\n", alias.ip));
+            let _ = writeln!(text, "{}\t{names}", alias.ip);
         }
         text
     }

@@ -27,7 +27,7 @@ impl Worker {
         if !self.ensure_sandbox().await {
             return;
         }
-        if let Err(message) = self.ensure_volumes().await {
+        if let Err(message) = Box::pin(self.ensure_volumes()).await {
             self.tell_once("FailedMount", message);
             self.wake_in(RETRY);
             return;

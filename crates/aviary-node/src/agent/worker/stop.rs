@@ -62,19 +62,18 @@ impl Worker {
             return;
         };
         let now = Instant::now();
-        let (message, deadline) = match restart {
-            Some((message, grace)) => (message, now + grace.unwrap_or_else(|| self.grace())),
-            None => {
-                let deadline = self
-                    .deadline
-                    .map_or_else(|| now + self.grace(), |deadline| deadline.at);
-                let least = if pod::is_sidecar(&container) {
-                    now + SIDECAR_GRACE
-                } else {
-                    now
-                };
-                (format!("Stopping container {name}"), deadline.max(least))
-            }
+        let (message, deadline) = if let Some((message, grace)) = restart {
+            (message, now + grace.unwrap_or_else(|| self.grace()))
+        } else {
+            let deadline = self
+                .deadline
+                .map_or_else(|| now + self.grace(), |deadline| deadline.at);
+            let least = if pod::is_sidecar(&container) {
+                now + SIDECAR_GRACE
+            } else {
+                now
+            };
+            (format!("Stopping container {name}"), deadline.max(least))
         };
         self.tell(name, "Killing", message);
         let hook = container
@@ -84,19 +83,16 @@ impl Worker {
         let place = self.hook_place(&container);
         let (events, pod) = (self.context.events.clone(), self.pod.clone());
         let handle = self.tasks.spawn(async move {
-            if let Some(hook) = hook {
-                match timeout_at(deadline, hook::run(&place, &hook)).await {
-                    Ok(Err(message)) => {
-                        let message = format!("PreStopHook failed: {message}");
-                        events.warning(
-                            &pod,
-                            Some(&place.container.name),
-                            "FailedPreStopHook",
-                            message,
-                        );
-                    }
-                    Ok(Ok(())) | Err(_) => {}
-                }
+            if let Some(hook) = hook
+                && let Ok(Err(message)) = timeout_at(deadline, hook::run(&place, &hook)).await
+            {
+                let message = format!("PreStopHook failed: {message}");
+                events.warning(
+                    &pod,
+                    Some(&place.container.name),
+                    "FailedPreStopHook",
+                    message,
+                );
             }
             let signal = |signal: Signal| Request::Signal {
                 name: place.container.name.clone(),
