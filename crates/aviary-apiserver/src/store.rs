@@ -145,6 +145,10 @@ impl Store {
     /// [`Error::Open`] if the file is locked by another process, unreadable or damaged.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let (disk, shared) = disk::Disk::open(path)?;
+        Self::start(disk, shared)
+    }
+
+    fn start(disk: disk::Disk, shared: Shared) -> Result<Self, Error> {
         let shared = Arc::new(RwLock::new(shared));
         let (queue, requests) = mpsc::channel(1024);
         let writer = Writer::new(disk, Arc::clone(&shared));

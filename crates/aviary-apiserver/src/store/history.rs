@@ -95,6 +95,17 @@ impl Shared {
         self.topic(event.object.key.resource()).push(event);
     }
 
+    /// Every known change after a revision, in order.
+    pub(super) fn since(&self, revision: u64) -> Vec<Event> {
+        let all = self.topics.values().flat_map(|topic| &topic.events);
+        let mut events: Vec<Event> = all
+            .filter(|event| event.object.modified > revision)
+            .cloned()
+            .collect();
+        events.sort_by_key(|event| event.object.modified);
+        events
+    }
+
     /// Makes a durable batch visible, all at once.
     pub(super) fn publish(
         &mut self,

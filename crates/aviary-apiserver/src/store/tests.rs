@@ -9,6 +9,8 @@ use serde_json::json;
 
 use super::*;
 
+mod faults;
+
 /// A folder that goes with the test.
 struct Folder(PathBuf);
 

@@ -50,7 +50,7 @@ impl Writer {
         Self { disk, shared }
     }
 
-    pub(super) fn run(&self, mut requests: mpsc::Receiver<Request>) {
+    pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         while let Some(first) = requests.blocking_recv() {
             let mut commits = Vec::new();
             let mut next = Some(first);
@@ -71,7 +71,8 @@ impl Writer {
         }
     }
 
-    fn commit(&self, commits: Vec<Commit>) {
+    fn commit(&mut self, commits: Vec<Commit>) {
+        let recovered = self.recover();
         let latest = self.shared.read().latest();
         let mut batch = Batch {
             objects: latest.objects,
@@ -84,6 +85,8 @@ impl Writer {
             .collect();
         let stored = if batch.events.is_empty() {
             Ok(())
+        } else if let Err(error) = recovered {
+            Err(error)
         } else {
             self.disk
                 .append(&batch.events, batch.revision)
@@ -106,7 +109,32 @@ impl Writer {
         }
     }
 
-    fn compact(&self, revision: u64) -> Result<(), Error> {
+    /// After a failed write: opens the file again and publishes what it holds more than memory.
+    fn recover(&mut self) -> Result<(), String> {
+        let latest = self.shared.read().latest();
+        let missed = self
+            .disk
+            .recover(latest.revision)
+            .map_err(|error| error.to_string())?;
+        let Some(last) = missed.last() else {
+            return Ok(());
+        };
+        let revision = last.object.modified;
+        let mut objects = latest.objects;
+        for event in &missed {
+            let key = event.object.key.clone();
+            if event.change == Change::Deleted {
+                objects.remove(&key);
+            } else {
+                objects.insert(key, Arc::clone(&event.object));
+            }
+        }
+        self.shared.write().publish(objects, revision, missed);
+        Ok(())
+    }
+
+    fn compact(&mut self, revision: u64) -> Result<(), Error> {
+        self.recover().map_err(Error::Disk)?;
         let revision = revision.min(self.shared.read().latest().revision);
         self.disk
             .compact(revision)
