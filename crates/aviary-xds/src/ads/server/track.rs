@@ -63,7 +63,9 @@ impl Track {
                 match entries.get(name) {
                     Some(entry) => self.add(&mut batch, name, entry),
                     // What the client holds stays until nothing leads there any more.
-                    None if self.held.contains_key(name) && !self.asked.contains(name) => {}
+                    None if self.held.contains_key(name)
+                        && !self.asked.contains(name)
+                        && !snapshot.referenced(kind).contains(name) => {}
                     None if kind == Kind::Endpoints => {
                         self.add(&mut batch, name, &Entry::empty_endpoints(name));
                     }
