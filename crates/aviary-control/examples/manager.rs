@@ -14,8 +14,14 @@ use tokio_util::sync::CancellationToken;
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let socket = PathBuf::from(arguments.next().ok_or("usage: manager API_SOCKET TOKENS_JSON")?);
-    let tokens = arguments.next().ok_or("usage: manager API_SOCKET TOKENS_JSON")?;
+    let socket = PathBuf::from(
+        arguments
+            .next()
+            .ok_or("usage: manager API_SOCKET TOKENS_JSON")?,
+    );
+    let tokens = arguments
+        .next()
+        .ok_or("usage: manager API_SOCKET TOKENS_JSON")?;
     let tokens: serde_json::Value = serde_json::from_slice(&std::fs::read(tokens)?)?;
     let admin = tokens["admin"].as_str().ok_or("no admin token")?;
     let token = HeaderValue::from_str(&format!("Bearer {admin}"))?;
@@ -27,7 +33,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let service = tower::service_fn(move |mut request: Request<Body>| {
         let (http, token) = (http.clone(), token.clone());
         request.headers_mut().insert(AUTHORIZATION, token);
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
         *request.uri_mut() = format!("http://api{path}").parse().unwrap_or_default();
         async move { http.request(request).await }
     });

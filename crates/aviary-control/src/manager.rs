@@ -68,7 +68,10 @@ async fn watch_kinds(desk: Arc<Desk>, cancel: CancellationToken) {
         });
         kinds.extend(kind::BUILT_IN);
         for kind in kinds {
-            if watched.iter().any(|old| old.same_kind(&kind.group, &kind.kind)) {
+            if watched
+                .iter()
+                .any(|old| old.same_kind(&kind.group, &kind.kind))
+            {
                 continue;
             }
             watched.push(kind.clone());

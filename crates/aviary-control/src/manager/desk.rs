@@ -82,10 +82,16 @@ impl Desk {
         let meta = &object["metadata"];
         let text = |name: &str| meta[name].as_str().unwrap_or_default();
         let version = text("resourceVersion").parse().unwrap_or(0);
-        let namespace = if kind.namespaced { text("namespace") } else { "" };
+        let namespace = if kind.namespaced {
+            text("namespace")
+        } else {
+            ""
+        };
         let mut state = self.state.lock();
         let change =
-            state.cache.remove(kind, namespace, text("name"), text("uid"), version, origin);
+            state
+                .cache
+                .remove(kind, namespace, text("name"), text("uid"), version, origin);
         if let Some(change) = change {
             self.follow(&mut state, &change);
         }
@@ -112,7 +118,11 @@ impl Desk {
         let mut state = self.state.lock();
         if state.pending.is_none() {
             let listed = &state.listed;
-            let pending = kinds.iter().filter(|kind| !listed.contains(kind)).cloned().collect();
+            let pending = kinds
+                .iter()
+                .filter(|kind| !listed.contains(kind))
+                .cloned()
+                .collect();
             state.pending = Some(pending);
         }
         self.check_synced(&state);

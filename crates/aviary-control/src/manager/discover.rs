@@ -13,20 +13,35 @@ const VIEWS: [(&str, &str); 1] = [("events.k8s.io", "Event")];
 pub(super) async fn kinds(client: &Client) -> Result<Vec<Kind>, kube::Error> {
     let mut kinds = of_list(&client.list_core_api_resources("v1").await?);
     for group in client.list_api_groups().await?.groups {
-        let Some(version) = group.preferred_version.or_else(|| group.versions.into_iter().next())
+        let Some(version) = group
+            .preferred_version
+            .or_else(|| group.versions.into_iter().next())
         else {
             continue;
         };
-        kinds.extend(of_list(&client.list_api_group_resources(&version.group_version).await?));
+        kinds.extend(of_list(
+            &client
+                .list_api_group_resources(&version.group_version)
+                .await?,
+        ));
     }
-    kinds.retain(|kind| !VIEWS.iter().any(|(group, name)| kind.same_kind(group, name)));
+    kinds.retain(|kind| {
+        !VIEWS
+            .iter()
+            .any(|(group, name)| kind.same_kind(group, name))
+    });
     Ok(kinds)
 }
 
 fn of_list(list: &APIResourceList) -> Vec<Kind> {
-    let (group, version) =
-        list.group_version.split_once('/').unwrap_or(("", list.group_version.as_str()));
-    let watched = list.resources.iter().filter(|resource| is_watchable(resource));
+    let (group, version) = list
+        .group_version
+        .split_once('/')
+        .unwrap_or(("", list.group_version.as_str()));
+    let watched = list
+        .resources
+        .iter()
+        .filter(|resource| is_watchable(resource));
     let kinds = watched.map(|resource| Kind {
         group: Cow::Owned(group.to_owned()),
         version: Cow::Owned(version.to_owned()),

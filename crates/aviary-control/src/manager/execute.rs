@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aviary_plan::cache::Origin;
 use aviary_plan::{Action, Controller, EventDraft, Key, Kind, Plan, Propagation, Target, kind};
+use futures::future;
 use http::Request;
 use kube::Client;
 use serde_json::{Value, json};
@@ -12,6 +13,8 @@ use super::desk::Desk;
 
 /// Field manager of everything the controllers write.
 pub(super) const MANAGER: &str = "kube-controller-manager";
+/// Requests of one plan under way at the same time.
+const AT_ONCE: usize = 8;
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const JSON: &str = "application/json";
 
@@ -21,20 +24,42 @@ pub(super) async fn run(desk: Arc<Desk>, key: Key) {
     for wait in &plan.waits {
         tracing::debug!(?key.controller, key.namespace, key.name, waits_for = wait.message);
     }
-    let Plan { actions, wake_at, .. } = plan;
-    for action in actions {
-        if let Err(error) = carry_out(&desk, &action).await {
+    let Plan {
+        actions, wake_at, ..
+    } = plan;
+    for group in groups(&key, &actions) {
+        let mut requests = Vec::with_capacity(group.len());
+        for action in group {
+            requests.push(carry_out(&desk, action));
+        }
+        let outcomes = future::join_all(requests).await;
+        for (action, outcome) in group.iter().zip(outcomes) {
+            let Err(error) = outcome else { continue };
             let controller = key.controller;
             if passes(&error) {
                 tracing::debug!(?controller, key.namespace, key.name, %error, "retrying");
             } else {
                 tracing::warn!(?controller, key.namespace, key.name, %error, "retrying");
             }
-            desk.failed(&key, reason_for_status(&key, &action, &error));
+            desk.failed(&key, reason_for_status(&key, action, &error));
             return;
         }
     }
     desk.done(&key, wake_at);
+}
+
+/// The actions in groups whose members may be carried out at the same time. Pods of one ReplicaSet
+/// do not depend on each other; everything else keeps its order.
+fn groups<'a>(key: &Key, actions: &'a [Action]) -> impl Iterator<Item = &'a [Action]> {
+    let pods = key.controller == Controller::ReplicaSet;
+    let alike = move |left: &Action, right: &Action| {
+        let independent =
+            |action: &Action| matches!(action, Action::Create { .. } | Action::Delete { .. });
+        pods && independent(left) && independent(right)
+    };
+    actions
+        .chunk_by(alike)
+        .flat_map(|group| group.chunks(AT_ONCE))
 }
 
 /// What the planner should tell users about a failure; `None` for failures that pass by themselves.
@@ -43,14 +68,20 @@ fn reason_for_status(key: &Key, action: &Action, error: &kube::Error) -> Option<
     if key.controller != Controller::ReplicaSet || !creating {
         return None;
     }
-    let kube::Error::Api(status) = error else { return None };
+    let kube::Error::Api(status) = error else {
+        return None;
+    };
     (!passes(error)).then(|| status.message.clone())
 }
 
 async fn carry_out(desk: &Desk, action: &Action) -> Result<(), kube::Error> {
     let client = &desk.client;
     match action {
-        Action::Create { kind, object, event } => {
+        Action::Create {
+            kind,
+            object,
+            event,
+        } => {
             let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
             let path = kind.path(namespace, None);
             let made = send(client, "POST", &path, JSON, object).await?;
@@ -58,7 +89,10 @@ async fn carry_out(desk: &Desk, action: &Action) -> Result<(), kube::Error> {
                 let name = made["metadata"]["name"].as_str().unwrap_or_default();
                 let message = event.message.replace("{name}", name);
                 desk.apply(kind, &made, Origin::Write);
-                desk.record(EventDraft { message, ..event.clone() });
+                desk.record(EventDraft {
+                    message,
+                    ..event.clone()
+                });
             } else {
                 desk.apply(kind, &made, Origin::Write);
             }
@@ -67,14 +101,27 @@ async fn carry_out(desk: &Desk, action: &Action) -> Result<(), kube::Error> {
             write(desk, kind, "PUT", &path_of(kind, object, ""), JSON, object).await?;
         }
         Action::UpdateStatus { kind, object } => {
-            write(desk, kind, "PUT", &path_of(kind, object, "/status"), JSON, object).await?;
+            write(
+                desk,
+                kind,
+                "PUT",
+                &path_of(kind, object, "/status"),
+                JSON,
+                object,
+            )
+            .await?;
         }
         Action::Patch { target, patch } => {
             let path = target.kind.path(&target.namespace, Some(&target.name));
             let changed = send(client, "PATCH", &path, MERGE_PATCH, patch).await?;
             settle(desk, &target.kind, &changed);
         }
-        Action::Delete { target, propagation, unless_any, event } => {
+        Action::Delete {
+            target,
+            propagation,
+            unless_any,
+            event,
+        } => {
             for owner in unless_any {
                 if exists(client, owner).await? {
                     return Ok(());
@@ -131,7 +178,10 @@ async fn bind(desk: &Desk, pod: &Target, node: &str) -> Result<(), kube::Error> 
         "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": pod.uid},
         "target": {"apiVersion": "v1", "kind": "Node", "name": node},
     });
-    let path = format!("{}/binding", kind::POD.path(&pod.namespace, Some(&pod.name)));
+    let path = format!(
+        "{}/binding",
+        kind::POD.path(&pod.namespace, Some(&pod.name))
+    );
     send(&desk.client, "POST", &path, JSON, &binding).await?;
     Ok(())
 }
@@ -167,7 +217,9 @@ async fn delete(
 /// Whether the server has the object, with the very uid.
 async fn exists(client: &Client, target: &Target) -> Result<bool, kube::Error> {
     let path = target.kind.path(&target.namespace, Some(&target.name));
-    let request = Request::get(path).body(Vec::new()).map_err(kube::Error::HttpError)?;
+    let request = Request::get(path)
+        .body(Vec::new())
+        .map_err(kube::Error::HttpError)?;
     match client.request::<Value>(request).await {
         Ok(found) => Ok(found["metadata"]["uid"].as_str() == Some(&target.uid)),
         Err(error) if is_missing(&error) => Ok(false),
@@ -177,7 +229,10 @@ async fn exists(client: &Client, target: &Target) -> Result<bool, kube::Error> {
 
 fn path_of(kind: &Kind, object: &Value, subresource: &str) -> String {
     let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
-    format!("{}{subresource}", kind.path(text("namespace"), Some(text("name"))))
+    format!(
+        "{}{subresource}",
+        kind.path(text("namespace"), Some(text("name")))
+    )
 }
 
 /// Sends a body and gives the answer.
@@ -205,7 +260,9 @@ pub(super) fn is_missing(error: &kube::Error) -> bool {
 
 /// Whether the failure only says that the cache was behind, and so passes by itself.
 fn passes(error: &kube::Error) -> bool {
-    let kube::Error::Api(status) = error else { return false };
+    let kube::Error::Api(status) = error else {
+        return false;
+    };
     let leaving = status.code == 403 && status.message.contains("being terminated");
     matches!(status.code, 404 | 409) || leaving
 }

@@ -56,7 +56,9 @@ impl Queue {
     /// The work failed and is to be tried again, later each time.
     pub(super) fn failed(&mut self, key: &Key, now: Instant) {
         let attempts = self.attempts.entry(key.clone()).or_default();
-        let pause = FIRST_RETRY.saturating_mul(1 << (*attempts).min(16)).min(LAST_RETRY);
+        let pause = FIRST_RETRY
+            .saturating_mul(1 << (*attempts).min(16))
+            .min(LAST_RETRY);
         *attempts += 1;
         // What came up meanwhile waits too, or a failing key would never pause.
         self.again.remove(key);

@@ -37,7 +37,9 @@ async fn record(
     draft: &EventDraft,
 ) -> Result<(), kube::Error> {
     let now = Timestamp::now();
-    let Some(write) = recorder.record(draft, now) else { return Ok(()) };
+    let Some(write) = recorder.record(draft, now) else {
+        return Ok(());
+    };
     match &write {
         Write::Create(event) => create(client, event).await,
         Write::Repeat(event) => match repeat(client, event).await {
@@ -58,7 +60,9 @@ async fn create(client: &Client, event: &Event) -> Result<(), kube::Error> {
     let namespace = event.metadata.namespace.as_deref().unwrap_or_default();
     let path = kind::EVENT.path(namespace, None);
     let body = serde_json::to_value(event).unwrap_or_default();
-    send(client, "POST", &path, "application/json", &body).await.map(drop)
+    send(client, "POST", &path, "application/json", &body)
+        .await
+        .map(drop)
 }
 
 async fn repeat(client: &Client, event: &Event) -> Result<(), kube::Error> {
@@ -70,5 +74,13 @@ async fn repeat(client: &Client, event: &Event) -> Result<(), kube::Error> {
         "lastTimestamp": event.last_timestamp,
         "message": event.message,
     });
-    send(client, "PATCH", &path, "application/merge-patch+json", &patch).await.map(drop)
+    send(
+        client,
+        "PATCH",
+        &path,
+        "application/merge-patch+json",
+        &patch,
+    )
+    .await
+    .map(drop)
 }
