@@ -224,7 +224,7 @@ impl Kind {
         validate::validate(self, new, old)
     }
 
-    /// Values of the fields that a field selector may name, beyond nothing: always
+    /// Values of the fields that a field selector may name: always
     /// `metadata.name` (and `metadata.namespace`), then the kind's own. A name that is not in the
     /// list is not selectable (400).
     pub fn selectable_fields(&self, object: &Value) -> Vec<(Arc<str>, String)> {
