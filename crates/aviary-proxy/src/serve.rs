@@ -126,3 +126,6 @@ fn write_log(mut lines: mpsc::Receiver<Entry>, wanted: bool) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

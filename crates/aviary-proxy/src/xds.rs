@@ -3,22 +3,68 @@
 mod status;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::watch;
+use aviary_xds::ads::ClientSession;
+use aviary_xds::name::{self, NodeId, NodeKind};
+use aviary_xds::protobuf::envoy::config::core::v3::Node;
+use aviary_xds::protobuf::envoy::service::discovery::v3::DeltaDiscoveryRequest;
+use aviary_xds::protobuf::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
+use hyper_util::rt::TokioIo;
+use rand::Rng as _;
+use serde_json::json;
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
 
-use crate::Config;
-use crate::config::Xds;
+use crate::config::{Config, ProxyKind, Xds};
 use crate::snapshot::Snapshot;
 use crate::state::Store;
 
 pub(crate) use status::Status;
 
+/// First and longest pause before the control plane is tried again; doubled in between.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// Largest message that is read, in bytes: the whole configuration of a big mesh.
+const MESSAGE_LIMIT: usize = 64 << 20;
+
+/// Requests that may wait to be sent; each response makes a few at most.
+const REQUEST_QUEUE: usize = 64;
+
+/// A silent control plane is given up after about twice this.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
 /// What is published to the workers.
 pub(crate) type Publish = watch::Sender<Option<Arc<Snapshot>>>;
+
+/// Why a stream ended.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    /// The socket cannot be connected to.
+    #[error("cannot reach the control plane: {0}")]
+    Connect(#[from] tonic::transport::Error),
+    /// The control plane's words.
+    #[error("the control plane ended the stream: {}", .0.message())]
+    Refused(Box<tonic::Status>),
+    /// The control plane is done.
+    #[error("the control plane closed the stream")]
+    Closed,
+}
+
+impl From<tonic::Status> for Error {
+    fn from(status: tonic::Status) -> Self {
+        Self::Refused(Box::new(status))
+    }
+}
 
 /// Keeps the proxy's configuration up to date.
 pub(crate) struct Client {
     server: Xds,
+    session: ClientSession,
     publish: Publish,
     store: Option<Store>,
     status: Arc<Status>,
@@ -27,22 +73,168 @@ pub(crate) struct Client {
 impl Client {
     /// A client for the proxy that `config` describes.
     pub(crate) fn new(
-        _config: &Config,
+        config: &Config,
         server: Xds,
         publish: Publish,
         store: Option<Store>,
         status: Arc<Status>,
     ) -> Self {
+        let session = ClientSession::new(node(config));
         Self {
             server,
+            session,
             publish,
             store,
             status,
         }
     }
 
-    /// Runs until it is dropped.
-    pub(crate) async fn run(self) {
-        self.publish.closed().await;
+    /// Runs until it is dropped: a stream that ends is opened again.
+    pub(crate) async fn run(mut self) {
+        if let Some(store) = self.store.take() {
+            tokio::spawn(keep(store, self.publish.subscribe()));
+        }
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let before = self.status.responses();
+            let ended = self.stream().await;
+            if let Err(error) = &ended {
+                tracing::info!(%error, "configuration stays as it is");
+            }
+            self.status.update(|state| {
+                state.connected = false;
+                state.last_error = ended.err().map(|error| error.to_string());
+            });
+            if self.status.responses() > before {
+                pause = FIRST_PAUSE;
+            }
+            // Jittered, so that proxies do not all come back at once.
+            let part: f64 = rand::rng().random_range(0.5..1.0);
+            tokio::time::sleep(pause.mul_f64(part)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
+
+    /// One stream to its end.
+    async fn stream(&mut self) -> Result<(), Error> {
+        let mut client = AggregatedDiscoveryServiceClient::new(self.channel().await?)
+            .max_decoding_message_size(MESSAGE_LIMIT);
+        let (requests, queue) = mpsc::channel(REQUEST_QUEUE);
+        for request in self.session.connect() {
+            send(&requests, request).await?;
+        }
+        let mut call = tonic::Request::new(ReceiverStream::new(queue));
+        let token: MetadataValue<Ascii> = format!("Bearer {}", self.server.token)
+            .parse()
+            .map_err(|_| tonic::Status::unauthenticated("the token has characters it must not"))?;
+        call.metadata_mut().insert("authorization", token);
+        let mut responses = client.delta_aggregated_resources(call).await?.into_inner();
+        self.status.update(|state| {
+            state.connected = true;
+            state.connects += 1;
+        });
+        while let Some(response) = responses.message().await? {
+            let answers = self.session.handle_response(response);
+            self.note_response();
+            // In use before it is acknowledged: whoever counts ACKs counts on that.
+            self.publish();
+            for answer in answers {
+                send(&requests, answer).await?;
+            }
+        }
+        Err(Error::Closed)
+    }
+
+    fn note_response(&self) {
+        let nack = self.session.last_nack();
+        if let Some(reason) = nack {
+            tracing::warn!(reason, "refused a part of the configuration");
+        }
+        self.status.update(|state| {
+            state.responses += 1;
+            if let Some(reason) = nack {
+                state.rejects += 1;
+                state.last_reject = Some(reason.to_owned());
+            }
+        });
+    }
+
+    fn publish(&mut self) {
+        let Some(mesh) = self.session.take_config() else {
+            if !self.session.is_ready() {
+                tracing::debug!(missing = ?self.session.missing(), "configuration not complete");
+            }
+            return;
+        };
+        let previous = self.publish.borrow().clone();
+        let snapshot = Snapshot::new(mesh, previous.as_deref());
+        self.publish.send_replace(Some(Arc::new(snapshot)));
+        self.status.update(|state| state.updates += 1);
+    }
+
+    async fn channel(&self) -> Result<Channel, Error> {
+        let socket = self.server.socket.clone();
+        let connector = tower::service_fn(move |_| {
+            let socket = socket.clone();
+            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        });
+        // The address is never looked up: the connector knows the socket.
+        let channel = Endpoint::from_static("http://control")
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE)
+            .keep_alive_while_idle(true)
+            .connect_with_connector(connector)
+            .await?;
+        Ok(channel)
+    }
+}
+
+async fn send(
+    requests: &mpsc::Sender<DeltaDiscoveryRequest>,
+    request: DeltaDiscoveryRequest,
+) -> Result<(), Error> {
+    requests.send(request).await.map_err(|_| Error::Closed)
+}
+
+/// Keeps each configuration on disk; those that come while one is written are passed over for the
+/// last.
+async fn keep(store: Store, mut snapshots: watch::Receiver<Option<Arc<Snapshot>>>) {
+    while snapshots.changed().await.is_ok() {
+        let Some(snapshot) = snapshots.borrow_and_update().clone() else {
+            continue;
+        };
+        let store = store.clone();
+        let saved = tokio::task::spawn_blocking(move || store.save(snapshot.mesh())).await;
+        match saved {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "cannot keep the configuration"),
+            Err(error) => tracing::error!(%error, "keeping the configuration broke"),
+        }
+    }
+}
+
+/// What the proxy tells the control plane of itself.
+fn node(config: &Config) -> Node {
+    let id = NodeId {
+        kind: match config.kind {
+            ProxyKind::Sidecar => NodeKind::Sidecar,
+            ProxyKind::Router => NodeKind::Router,
+        },
+        address: config.address,
+        pod: config.pod.clone(),
+        namespace: config.namespace.clone(),
+    };
+    let mut metadata = serde_json::Map::new();
+    for (key, value) in [
+        ("NAMESPACE", json!(config.namespace)),
+        ("LABELS", json!(config.labels)),
+        ("WORKLOAD_NAME", json!(config.workload)),
+        ("SERVICE_ACCOUNT", json!(config.service_account)),
+        ("INSTANCE_IPS", json!(config.address.to_string())),
+        ("CLUSTER_ID", json!("Kubernetes")),
+        ("MESH_ID", json!("cluster.local")),
+    ] {
+        metadata.insert(key.to_owned(), value);
+    }
+    name::node(&id, metadata)
 }

@@ -16,6 +16,8 @@ pub(crate) struct State {
     pub(crate) connected: bool,
     /// Streams opened since the start.
     pub(crate) connects: u64,
+    /// Answers received.
+    pub(crate) responses: u64,
     /// Configurations put into use.
     pub(crate) updates: u64,
     /// Answers that were refused in part.
@@ -32,6 +34,11 @@ impl Status {
         change(&mut self.0.lock());
     }
 
+    /// Answers received since the start.
+    pub(crate) fn responses(&self) -> u64 {
+        self.0.lock().responses
+    }
+
     /// For `/config_dump`.
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::to_value(&*self.0.lock()).unwrap_or_default()
@@ -44,6 +51,7 @@ impl Status {
         for (name, value) in [
             ("connected_state", u64::from(state.connected)),
             ("connects", state.connects),
+            ("responses", state.responses),
             ("update_success", state.updates),
             ("update_rejected", state.rejects),
         ] {

@@ -27,9 +27,14 @@ use crate::http::client::{self, Sender};
 
 /// Runs a test with local tasks, as a worker does.
 pub(super) fn on_worker_thread(test: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     LocalSet::new().block_on(&runtime, async {
-        tokio::time::timeout(Duration::from_secs(30), test).await.expect("the test ends");
+        tokio::time::timeout(Duration::from_secs(30), test)
+            .await
+            .expect("the test ends");
     });
 }
 
@@ -73,7 +78,10 @@ pub(super) fn forward_to(clusters: &[(&str, u32)]) -> Forward {
         weight: *weight,
         ..WeightedCluster::default()
     };
-    Forward { clusters: clusters.iter().map(branch).collect(), ..Forward::default() }
+    Forward {
+        clusters: clusters.iter().map(branch).collect(),
+        ..Forward::default()
+    }
 }
 
 pub(super) fn route(forward: Forward) -> Route {
@@ -120,7 +128,11 @@ pub(super) fn listener(address: SocketAddr, action: ChainAction) -> Listener {
         direction: Direction::Outbound,
         http_inspector: false,
         inspect_timeout: Duration::from_secs(1),
-        chains: vec![FilterChain { name: "main".into(), matches: ChainMatch::default(), action }],
+        chains: vec![FilterChain {
+            name: "main".into(),
+            matches: ChainMatch::default(),
+            action,
+        }],
         default_chain: None,
     }
 }
@@ -131,7 +143,9 @@ pub(super) struct Plan(pub(super) MeshConfig);
 
 impl Plan {
     pub(super) fn listener(mut self, listener: Listener) -> Self {
-        self.0.listeners.insert(listener.name.clone(), Arc::new(listener));
+        self.0
+            .listeners
+            .insert(listener.name.clone(), Arc::new(listener));
         self
     }
 
@@ -164,7 +178,9 @@ impl Plan {
             endpoints: addresses.iter().map(endpoint).collect(),
         };
         self.0.endpoints.insert(cluster.name.clone(), Arc::new(set));
-        self.0.clusters.insert(cluster.name.clone(), Arc::new(cluster));
+        self.0
+            .clusters
+            .insert(cluster.name.clone(), Arc::new(cluster));
         self
     }
 }
@@ -210,7 +226,13 @@ impl Proxy {
             ready: Arc::default(),
         };
         let task = tokio::task::spawn_local(run(options, channels));
-        let proxy = Self { drain, queries, lines, publish, task };
+        let proxy = Self {
+            drain,
+            queries,
+            lines,
+            publish,
+            task,
+        };
         proxy.apply(plan).await;
         proxy
     }
@@ -338,5 +360,9 @@ impl Caller {
 }
 
 pub(super) fn get(host: &str, path: &str) -> Request<Body> {
-    Request::builder().uri(path).header("host", host).body(Body::empty()).unwrap()
+    Request::builder()
+        .uri(path)
+        .header("host", host)
+        .body(Body::empty())
+        .unwrap()
 }

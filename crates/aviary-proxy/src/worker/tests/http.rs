@@ -43,7 +43,11 @@ fn request_split_follows_its_weights() {
             assert_eq!(caller.get("/").await.status, 200);
         }
         // Four standard deviations of a binomial with n = 1000 and p = 0.1.
-        assert!((62..=138).contains(&seen.requests.get()), "{}", seen.requests.get());
+        assert!(
+            (62..=138).contains(&seen.requests.get()),
+            "{}",
+            seen.requests.get()
+        );
     });
 }
 
@@ -60,11 +64,17 @@ fn request_unknown_host_is_404_nr() {
         let got = caller.send(get("elsewhere", "/")).await;
         assert_eq!((got.status, got.body.as_str()), (404, ""));
         let line = proxy.line().await;
-        assert_eq!((line.flags.as_ref(), line.details.as_ref()), ("NR", "route_not_found"));
+        assert_eq!(
+            (line.flags.as_ref(), line.details.as_ref()),
+            ("NR", "route_not_found")
+        );
         // The host is known, its cluster is not.
         assert_eq!(caller.get("/").await.status, 503);
         let line = proxy.line().await;
-        assert_eq!((line.flags.as_ref(), line.details.as_ref()), ("NC", "cluster_not_found"));
+        assert_eq!(
+            (line.flags.as_ref(), line.details.as_ref()),
+            ("NC", "cluster_not_found")
+        );
     });
 }
 
@@ -84,10 +94,14 @@ fn request_head_goes_up_with_edits_rewrite_and_ids() {
         forward.host_rewrite = Some("ratings".into());
         let mut route = route(forward);
         route.matches.path = aviary_mesh::route::PathMatch::Prefix("/old".into());
-        route.request_headers =
-            HeaderEdits { set: vec![("x-set".into(), "1".into())], ..HeaderEdits::default() };
-        route.response_headers =
-            HeaderEdits { add: vec![("x-reply".into(), "2".into())], ..HeaderEdits::default() };
+        route.request_headers = HeaderEdits {
+            set: vec![("x-set".into(), "1".into())],
+            ..HeaderEdits::default()
+        };
+        route.response_headers = HeaderEdits {
+            add: vec![("x-reply".into(), "2".into())],
+            ..HeaderEdits::default()
+        };
         let plan = simple(address, forward_to(&[("c", 1)]), &[at]).routes("*", vec![route]);
         let _proxy = Proxy::start(plan).await;
         let mut caller = Caller::connect(address).await;
@@ -168,7 +182,10 @@ fn request_redirect_and_direct_answer_in_place() {
         let mut proxy = Proxy::start(plan).await;
         let mut caller = Caller::connect(address).await;
         let got = caller.get("/go").await;
-        assert_eq!((got.status, got.headers["location"].as_bytes()), (301, &b"http://new/go"[..]));
+        assert_eq!(
+            (got.status, got.headers["location"].as_bytes()),
+            (301, &b"http://new/go"[..])
+        );
         let got = caller.get("/").await;
         assert_eq!((got.status, got.body.as_str()), (418, "short"));
         assert_eq!(proxy.line().await.code, 301);
@@ -189,14 +206,22 @@ fn request_mirror_gets_the_whole_copy() {
         .await;
         let address = free_address();
         let mut forward = forward_to(&[("c", 1)]);
-        forward.mirrors = vec![Mirror { cluster: "d".into(), percent: 100.0 }];
+        forward.mirrors = vec![Mirror {
+            cluster: "d".into(),
+            percent: 100.0,
+        }];
         let plan = simple(address, forward, &[one]).cluster(cluster("d"), &[two]);
         let _proxy = Proxy::start(plan).await;
-        let request = Request::post("/").header("host", "reviews:9080").body(Body::full("data"));
+        let request = Request::post("/")
+            .header("host", "reviews:9080")
+            .body(Body::full("data"));
         let got = Caller::connect(address).await.send(request.unwrap()).await;
         assert_eq!(got.status, 200);
         let (host, body) = told.recv().await.unwrap();
-        assert_eq!((host.as_str(), body.as_ref()), ("reviews-shadow:9080", &b"data"[..]));
+        assert_eq!(
+            (host.as_str(), body.as_ref()),
+            ("reviews-shadow:9080", &b"data"[..])
+        );
     });
 }
 
@@ -295,7 +320,10 @@ fn request_client_that_leaves_is_recorded_as_dc() {
         let address = free_address();
         let mut proxy = Proxy::start(simple(address, forward_to(&[("c", 1)]), &[at])).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nhost: reviews\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: reviews\r\n\r\n")
+            .await
+            .unwrap();
         while seen.requests.get() == 0 {
             tokio::task::yield_now().await;
         }
@@ -311,7 +339,10 @@ fn request_without_host_is_refused() {
         let address = free_address();
         let _proxy = Proxy::start(simple(address, forward_to(&[("c", 1)]), &[])).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n").await.unwrap();
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         assert!(text.starts_with("HTTP/1.1 400 "), "{text}");
@@ -329,7 +360,11 @@ fn request_websocket_becomes_a_tunnel() {
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(stream.read_u8().await.unwrap());
             }
-            assert!(String::from_utf8(head).unwrap().contains("upgrade: websocket"));
+            assert!(
+                String::from_utf8(head)
+                    .unwrap()
+                    .contains("upgrade: websocket")
+            );
             let reply = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
             stream.write_all(reply).await.unwrap();
             let (mut read, mut write) = stream.split();
@@ -340,7 +375,8 @@ fn request_websocket_becomes_a_tunnel() {
         forward.websocket = true;
         let _proxy = Proxy::start(simple(address, forward, &[at])).await;
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let ask = b"GET / HTTP/1.1\r\nhost: reviews\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        let ask =
+            b"GET / HTTP/1.1\r\nhost: reviews\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
         stream.write_all(ask).await.unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {

@@ -24,8 +24,14 @@ fn fault_abort_answers_instead_of_the_service() {
         let address = free_address();
         let mut route = route(forward_to(&[("c", 1)]));
         route.fault = Some(Fault {
-            delay: Some(FaultDelay { duration: Duration::from_millis(30), percent: 100.0 }),
-            abort: Some(FaultAbort { status: 418, percent: 100.0 }),
+            delay: Some(FaultDelay {
+                duration: Duration::from_millis(30),
+                percent: 100.0,
+            }),
+            abort: Some(FaultAbort {
+                status: 418,
+                percent: 100.0,
+            }),
         });
         let plan = simple(address, forward_to(&[]), &[at]).routes("*", vec![route]);
         let mut proxy = Proxy::start(plan).await;
@@ -34,7 +40,10 @@ fn fault_abort_answers_instead_of_the_service() {
         assert_eq!((got.status, got.body.as_str()), (418, "fault filter abort"));
         assert!(begin.elapsed() >= Duration::from_millis(30));
         let line = proxy.line().await;
-        assert_eq!((line.flags.as_ref(), line.details.as_ref()), ("DI,FI", "fault_filter_abort"));
+        assert_eq!(
+            (line.flags.as_ref(), line.details.as_ref()),
+            ("DI,FI", "fault_filter_abort")
+        );
         assert_eq!(seen.requests.get(), 0);
     });
 }
@@ -48,7 +57,10 @@ fn timeout_of_the_route_is_504_ut() {
         forward.timeout = Some(Duration::from_millis(30));
         let mut proxy = Proxy::start(simple(address, forward, &[at])).await;
         let got = Caller::connect(address).await.get("/").await;
-        assert_eq!((got.status, got.body.as_str()), (504, "upstream request timeout"));
+        assert_eq!(
+            (got.status, got.body.as_str()),
+            (504, "upstream request timeout")
+        );
         assert_eq!(proxy.line().await.flags, "UT");
     });
 }
@@ -57,8 +69,15 @@ fn timeout_of_the_route_is_504_ut() {
 fn retry_on_503_gives_the_second_answer() {
     on_worker_thread(async {
         let (at, seen) = server(|request, number| async move {
-            let tries = request.headers()["x-envoy-attempt-count"].to_str().unwrap().to_owned();
-            if number == 1 { answer(503, "no") } else { answer(200, tries) }
+            let tries = request.headers()["x-envoy-attempt-count"]
+                .to_str()
+                .unwrap()
+                .to_owned();
+            if number == 1 {
+                answer(503, "no")
+            } else {
+                answer(200, tries)
+            }
         })
         .await;
         let address = free_address();
@@ -112,7 +131,12 @@ fn connect_failure_without_retry_is_503_uf() {
         let mut proxy = Proxy::start(plan).await;
         let got = Caller::connect(address).await.get("/").await;
         assert_eq!(got.status, 503);
-        assert!(got.body.ends_with("delayed connect error: Connection refused"), "{}", got.body);
+        assert!(
+            got.body
+                .ends_with("delayed connect error: Connection refused"),
+            "{}",
+            got.body
+        );
         assert_eq!(proxy.line().await.flags, "UF");
     });
 }
@@ -123,7 +147,10 @@ fn cluster_without_endpoints_is_503_uh() {
         let address = free_address();
         let mut proxy = Proxy::start(simple(address, forward_to(&[("c", 1)]), &[])).await;
         let got = Caller::connect(address).await.get("/").await;
-        assert_eq!((got.status, got.body.as_str()), (503, "no healthy upstream"));
+        assert_eq!(
+            (got.status, got.body.as_str()),
+            (503, "no healthy upstream")
+        );
         assert_eq!(proxy.line().await.flags, "UH");
     });
 }
@@ -155,7 +182,11 @@ fn overflow_third_request_is_503_uo() {
         let second = tokio::task::spawn_local(call());
         let pending = || async {
             let (reply, answer) = tokio::sync::oneshot::channel();
-            proxy.queries.send(super::super::Query::Clusters(reply)).await.unwrap();
+            proxy
+                .queries
+                .send(super::super::Query::Clusters(reply))
+                .await
+                .unwrap();
             answer.await.unwrap().contains("c::rq_pending_active::1")
         };
         while !pending().await {
@@ -169,7 +200,10 @@ fn overflow_third_request_is_503_uo() {
             "upstream connect error or disconnect/reset before headers. reset reason: overflow"
         );
         gate.add_permits(2);
-        assert_eq!((first.await.unwrap().status, second.await.unwrap().status), (200, 200));
+        assert_eq!(
+            (first.await.unwrap().status, second.await.unwrap().status),
+            (200, 200)
+        );
         assert_eq!(seen.connections.get(), 1);
     });
 }
@@ -237,7 +271,11 @@ fn change_under_load_loses_nothing() {
             })
             .collect();
         for round in 0..50 {
-            let next = if round % 2 == 0 { plan("y", two) } else { plan("x", one) };
+            let next = if round % 2 == 0 {
+                plan("y", two)
+            } else {
+                plan("x", one)
+            };
             proxy.apply(next).await;
         }
         for task in load {
@@ -272,7 +310,10 @@ fn drain_answers_what_is_asked_and_ends() {
         proxy.drain.cancel();
         gate.add_permits(1);
         let (got, open) = call.await.unwrap();
-        assert_eq!((got.status, got.headers["connection"].as_bytes()), (200, &b"close"[..]));
+        assert_eq!(
+            (got.status, got.headers["connection"].as_bytes()),
+            (200, &b"close"[..])
+        );
         assert!(!open);
         proxy.ended().await;
         assert!(tokio::net::TcpStream::connect(address).await.is_err());

@@ -50,9 +50,15 @@ fn tcp_half_closed_client_still_gets_its_answer() {
             ("istio_tcp_sent_bytes_total", "300001"),
             ("istio_tcp_received_bytes_total", "300000"),
         ] {
-            let found = text.lines().find(|line| line.starts_with(&format!("{name}{{"))).unwrap();
+            let found = text
+                .lines()
+                .find(|line| line.starts_with(&format!("{name}{{")))
+                .unwrap();
             assert!(found.ends_with(&format!(" {value}")), "{found}");
-            assert!(found.contains("destination_workload=\"reviews-v1\""), "{found}");
+            assert!(
+                found.contains("destination_workload=\"reviews-v1\""),
+                "{found}"
+            );
         }
     });
 }
@@ -79,8 +85,10 @@ fn inspector_tells_http_from_bytes() {
         let (web, _) = named("web").await;
         let raw = echo().await;
         let address = free_address();
-        let mut both =
-            listener(address, ChainAction::Http(http_chain(Direction::Outbound, "t")));
+        let mut both = listener(
+            address,
+            ChainAction::Http(http_chain(Direction::Outbound, "t")),
+        );
         both.http_inspector = true;
         both.chains[0].matches = ChainMatch {
             application_protocols: vec!["http/1.1".into(), "h2c".into()],
