@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::apps::v1::{
     ReplicaSet, ReplicaSetCondition, ReplicaSetSpec, ReplicaSetStatus,
 };
@@ -77,13 +77,14 @@ pub fn plan(view: &View<'_>, now: Timestamp) -> Plan {
         write_status(set, status, &mut plan);
     }
     let min_ready = spec.min_ready_seconds.unwrap_or(0);
-    for at in owned
+    let coming = owned
         .iter()
-        .filter_map(|pod| pod::available_at(pod, min_ready))
-    {
-        if at > now {
-            plan.wake_by(at);
-        }
+        .filter_map(|pod| pod::available_at(pod, min_ready));
+    if let Some(next) = coming.filter(|at| *at > now).min() {
+        // Reported times have whole seconds. One second later, the pod was ready for the whole of
+        // its time, and pods that became ready side by side count together: a rollout then takes
+        // one step for them and not one each.
+        plan.wake_by(next + SignedDuration::from_secs(1));
     }
     plan
 }
@@ -117,7 +118,10 @@ fn manage(
     }
     if owned.len() > wanted {
         let surplus = (owned.len() - wanted).min(BURST);
-        for pod in rank::first_to_go(owned, now).into_iter().take(surplus) {
+        for pod in rank::first_to_go(owned, spec.min_ready_seconds.unwrap_or(0), now)
+            .into_iter()
+            .take(surplus)
+        {
             plan.actions.push(Action::Delete {
                 target: object::target(&POD, &pod.metadata),
                 propagation: None,

@@ -11,11 +11,16 @@ use crate::pod;
 
 /// The pods in order of deletion.
 ///
-/// First pods without a node, then by phase, not ready, lower deletion cost, crowded on a node,
+/// First pods without a node, then by phase, not ready, not yet available, lower deletion cost, crowded on a node,
 /// ready for a shorter time, restarted more often, younger. Times are compared by magnitude, so
 /// that pods of about the same age are not always replaced in order of age.
-/// Source: the documented ranking of Kubernetes' ReplicaSet controller.
-pub(super) fn first_to_go<'a>(pods: &[&'a Pod], now: Timestamp) -> Vec<&'a Pod> {
+/// Source: the documented ranking of Kubernetes' ReplicaSet controller, which does not look at
+/// availability; without it a rollout that is overtaken by another can lose its last available pod.
+pub(super) fn first_to_go<'a>(
+    pods: &[&'a Pod],
+    min_ready_seconds: i32,
+    now: Timestamp,
+) -> Vec<&'a Pod> {
     let mut crowd: BTreeMap<&str, usize> = BTreeMap::new();
     for pod in pods {
         *crowd.entry(pod::node(pod).unwrap_or_default()).or_default() += 1;
@@ -26,6 +31,7 @@ pub(super) fn first_to_go<'a>(pods: &[&'a Pod], now: Timestamp) -> Vec<&'a Pod> 
             pod::node(pod).is_some(),
             phase_rank(pod::phase(pod)),
             pod::is_ready(pod),
+            pod::is_available(pod, min_ready_seconds, now),
             deletion_cost(pod),
             Reverse(crowd.get(pod::node(pod).unwrap_or_default()).copied()),
             pod::ready_since(pod).map(|since| magnitude(since, now)),

@@ -117,7 +117,7 @@ fn surplus_pods_go_in_order_of_rank() {
     assert_eq!(
         deleted(&plan),
         [
-            "waiting", "pending", "unready", "cheap", "fresh", "young", "old"
+            "waiting", "pending", "unready", "fresh", "cheap", "young", "old"
         ]
     );
 }
@@ -140,11 +140,11 @@ fn status_counts_ready_available_and_terminating_pods() {
         json!({"replicas": 2, "fullyLabeledReplicas": 2, "readyReplicas": 2,
             "availableReplicas": 1, "terminatingReplicas": 1, "observedGeneration": 2})
     );
-    let at: Timestamp = "2026-11-21T08:00:05Z".parse().expect("a time");
+    let at: Timestamp = "2026-11-21T08:00:06Z".parse().expect("a time");
     assert_eq!(
         plan.wake_at,
         Some(at),
-        "when the fresh pod becomes available"
+        "a second after the fresh pod becomes available"
     );
 }
 
