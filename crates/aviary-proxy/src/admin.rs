@@ -1,6 +1,7 @@
 //! The pages of a proxy for people and tools: administration, metrics, readiness.
 
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aviary_telemetry::Registry;
@@ -145,10 +146,11 @@ async fn metrics(admin: &Admin) -> Page {
     }
     let mut text = total.text();
     text.push_str("# TYPE istio_build gauge\n");
-    text.push_str(&format!(
-        "istio_build{{component=\"proxy\",tag=\"{}\"}} 1\n",
-        admin.version
-    ));
+    let version = admin.version;
+    let _ = writeln!(
+        text,
+        "istio_build{{component=\"proxy\",tag=\"{version}\"}} 1"
+    );
     Page {
         kind: "text/plain; version=0.0.4; charset=utf-8",
         ..Page::text(text)
@@ -181,12 +183,11 @@ fn config_dump(admin: &Admin) -> Page {
 
 fn listeners(admin: &Admin) -> Page {
     let snapshot = admin.snapshots.borrow().clone();
-    let listeners = snapshot
-        .iter()
-        .flat_map(|snapshot| snapshot.mesh().listeners.values());
-    Page::text(
-        listeners
-            .map(|listener| format!("{}::{}\n", listener.name, listener.address))
-            .collect(),
-    )
+    let mut text = String::new();
+    for snapshot in &snapshot {
+        for listener in snapshot.mesh().listeners.values() {
+            let _ = writeln!(text, "{}::{}", listener.name, listener.address);
+        }
+    }
+    Page::text(text)
 }

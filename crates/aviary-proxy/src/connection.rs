@@ -124,10 +124,10 @@ impl Link {
             ChainAction::Tcp(_) => None,
         };
         Some(Identity {
+            snapshot,
             listener,
             chain,
             table,
-            snapshot,
         })
     }
 }

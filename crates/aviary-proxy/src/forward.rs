@@ -1,5 +1,8 @@
 //! Sending a request upstream: pick, send, judge, try again.
 
+mod message;
+mod mirror;
+
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -7,16 +10,15 @@ use std::time::Duration;
 
 use aviary_mesh::balance::Avoid;
 use aviary_mesh::circuit::Resource;
-use aviary_mesh::cluster::UpstreamProtocol;
 use aviary_mesh::resolve::Target;
 use aviary_mesh::{outlier, retry};
 use aviary_telemetry::{Reporter, peer};
-use http::header::{HOST, HeaderValue};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, StatusCode, Uri};
+use http::header::HeaderValue;
+use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use tokio::time::Instant;
 
+use self::message::Message;
 use crate::connection::Link;
 use crate::headers;
 use crate::http::{Body, tunnel};
@@ -80,26 +82,6 @@ struct Broken {
     choice: Option<Choice>,
 }
 
-/// The message of one request, from which each try gets a copy.
-struct Message {
-    head: http::request::Parts,
-    /// `None` when it was streamed and is gone.
-    body: Option<Body>,
-}
-
-impl Message {
-    /// Whether another try could be made after one more.
-    fn is_repeatable(&self) -> bool {
-        self.body.as_ref().is_some_and(|body| body.copy().is_some())
-    }
-
-    fn next(&mut self) -> Option<Request<Body>> {
-        let copy = self.body.as_ref().and_then(Body::copy);
-        let body = copy.or_else(|| self.body.take())?;
-        Some(Request::from_parts(self.head.clone(), body))
-    }
-}
-
 impl Forward<'_> {
     /// Sends `request` and gives the reply's head, within the route's timeout.
     pub(crate) async fn run(
@@ -121,20 +103,21 @@ impl Forward<'_> {
         let tries = self.tries(message, exchange);
         let answer = match deadline {
             None => tries.await?,
-            Some(deadline) => match tokio::time::timeout_at(deadline, tries).await {
-                Ok(answer) => answer?,
-                Err(_) => {
+            Some(deadline) => {
+                if let Ok(answer) = tokio::time::timeout_at(deadline, tries).await {
+                    answer?
+                } else {
                     self.time_out(exchange);
                     return Err(Reply::timeout());
                 }
-            },
+            }
         };
         let took = started.elapsed();
         let mut response = answer.response;
         exchange.entry.details = Cow::Borrowed("via_upstream");
         exchange.entry.upstream_service_time = Some(took);
         exchange.entry.upstream_local = answer.local;
-        self.learn(&mut response, exchange);
+        learn(&mut response, exchange);
         let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         match client {
             Some(client) if switching => self.switch(client, &mut response),
@@ -162,7 +145,7 @@ impl Forward<'_> {
     ) -> Result<Message, Reply> {
         let (mut head, mut body) = request.into_parts();
         head.extensions.clear();
-        self.address(&mut head)?;
+        message::address(&mut head, self.target, self.upstream.policy().protocol)?;
         headers::strip_hop(&mut head.headers);
         if websocket {
             headers::put_websocket(&mut head.headers);
@@ -186,43 +169,12 @@ impl Forward<'_> {
                 .map_err(|_| Reply::bad_request("downstream_request_body_broken"))?;
         }
         if mirrors {
-            self.mirror(&head, &body);
+            mirror::send(self.link, &self.target.mirrors, &head, &body);
         }
         Ok(Message {
             head,
             body: Some(body),
         })
-    }
-
-    /// Sets path and host as the route rewrites them, in the form of the upstream's protocol.
-    fn address(&self, head: &mut http::request::Parts) -> Result<(), Reply> {
-        let bad = |_| Reply::bad_request("rewrite_invalid");
-        let path: PathAndQuery = match &self.target.path {
-            Some(path) => path.parse().map_err(|_| bad(()))?,
-            None => match head.uri.path_and_query() {
-                Some(path) => path.clone(),
-                None => PathAndQuery::from_static("/"),
-            },
-        };
-        let host: HeaderValue = match (self.target.host, head.uri.authority()) {
-            (Some(host), _) => host.parse().map_err(|_| bad(()))?,
-            (None, Some(authority)) => authority.as_str().parse().map_err(|_| bad(()))?,
-            // Checked when the request came.
-            (None, None) => head.headers.get(HOST).cloned().ok_or_else(|| bad(()))?,
-        };
-        let mut uri = http::uri::Parts::default();
-        uri.path_and_query = Some(path);
-        if self.upstream.policy().protocol == UpstreamProtocol::Http2 {
-            uri.scheme = Some(Scheme::HTTP);
-            uri.authority = Some(Authority::try_from(host.as_bytes()).map_err(|_| bad(()))?);
-            head.headers.remove(HOST);
-            head.version = http::Version::HTTP_2;
-        } else {
-            head.headers.insert(HOST, host);
-            head.version = http::Version::HTTP_11;
-        }
-        head.uri = Uri::from_parts(uri).map_err(|_| bad(()))?;
-        Ok(())
     }
 
     /// Tries until there is an answer to give back.
@@ -428,24 +380,6 @@ impl Forward<'_> {
         }
     }
 
-    /// Takes from the reply what the other proxy says of its workload.
-    fn learn(&self, response: &mut Response<Body>, exchange: &mut Exchange) {
-        if let Some(status) = response.headers().get("grpc-status")
-            && let Ok(status) = status.to_str()
-        {
-            exchange.grpc_status = Cow::Owned(status.to_owned());
-        }
-        let Some(header) = response.headers_mut().remove(peer::HEADER) else {
-            return;
-        };
-        if exchange.reporter() == Reporter::Source
-            && exchange.destination.workload.is_empty()
-            && let Some(labels) = header.to_str().ok().and_then(peer::decode)
-        {
-            exchange.destination = labels.into();
-        }
-    }
-
     fn edit_reply(&self, response: &mut Response<Body>, took: Duration) {
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let fields = response.headers_mut();
@@ -469,57 +403,23 @@ impl Forward<'_> {
             }
         });
     }
-
-    /// Sends copies elsewhere; nobody waits for the answers.
-    fn mirror(&self, head: &http::request::Parts, body: &Body) {
-        for name in &self.target.mirrors {
-            let Some(upstream) = self.link.worker.upstreams().get(name) else {
-                continue;
-            };
-            let Some(body) = body.copy() else {
-                tracing::debug!(cluster = %name, "body too long to mirror");
-                continue;
-            };
-            let mut head = head.clone();
-            shadow(&mut head);
-            let request = Request::from_parts(head, body);
-            self.link
-                .worker
-                .spawn(mirrored(Rc::clone(self.link), upstream, request));
-        }
-    }
 }
 
-async fn mirrored(link: Rc<Link>, upstream: Rc<Upstream>, request: Request<Body>) {
-    let worker = &link.worker;
-    let picked = worker.random(|rng| upstream.pick(None, Avoid::default(), worker.now(), rng));
-    let (Some(choice), Some(_permit)) = (picked, upstream.acquire(Resource::Request)) else {
-        return;
-    };
-    upstream.on_request();
-    let _active = choice.host.enter();
-    let Ok(mut lease) = upstream.connection(worker, &choice.host).await else {
-        return;
-    };
-    let answer = lease.send(request).await;
-    lease.give_back(worker);
-    if let Ok(response) = answer {
-        // The answer is not looked at, only taken off the connection.
-        drop(response.into_body().gather(usize::MAX).await);
+/// Takes from the reply what the other proxy says of its workload.
+fn learn(response: &mut Response<Body>, exchange: &mut Exchange) {
+    if let Some(status) = response.headers().get("grpc-status")
+        && let Ok(status) = status.to_str()
+    {
+        exchange.grpc_status = Cow::Owned(status.to_owned());
     }
-}
-
-/// Marks the host of a copy, as Envoy does.
-fn shadow(head: &mut http::request::Parts) {
-    let Some(host) = head.headers.get(HOST).and_then(|host| host.to_str().ok()) else {
+    let Some(header) = response.headers_mut().remove(peer::HEADER) else {
         return;
     };
-    let marked = match host.rsplit_once(':') {
-        Some((name, port)) if !name.contains(':') => format!("{name}-shadow:{port}"),
-        _ => format!("{host}-shadow"),
-    };
-    if let Ok(marked) = HeaderValue::from_str(&marked) {
-        head.headers.insert(HOST, marked);
+    if exchange.reporter() == Reporter::Source
+        && exchange.destination.workload.is_empty()
+        && let Some(labels) = header.to_str().ok().and_then(peer::decode)
+    {
+        exchange.destination = labels.into();
     }
 }
 

@@ -101,8 +101,10 @@ impl Exchange {
     pub(crate) fn note(&mut self, reply: &Reply) {
         self.flag(reply.flag);
         self.entry.code = reply.status;
-        self.entry.details = reply.details.clone();
-        self.entry.upstream_failure = reply.upstream_failure.clone();
+        self.entry.details.clone_from(&reply.details);
+        self.entry
+            .upstream_failure
+            .clone_from(&reply.upstream_failure);
     }
 
     /// It came to its end.
@@ -172,8 +174,8 @@ impl Drop for Exchange {
         } else {
             let request = Request {
                 duration: self.entry.duration,
-                request_bytes: self.entry.bytes_received,
-                response_bytes: self.entry.bytes_sent,
+                received_bytes: self.entry.bytes_received,
+                sent_bytes: self.entry.bytes_sent,
             };
             self.worker
                 .metrics(|metrics| metrics.request(&self.labels(), request));

@@ -229,7 +229,9 @@ fn accept(
     let id = link
         .worker
         .random(|rng| trace::prepare(&mut parts.headers, trust, sampling, rng));
-    entry.headers.request_id = id.to_str().unwrap_or("").to_owned();
+    id.to_str()
+        .unwrap_or("")
+        .clone_into(&mut entry.headers.request_id);
     entry.headers.forwarded_for = headers::text(&parts.headers, "x-forwarded-for");
     body = if body.is_end_stream() {
         Body::empty()

@@ -3,6 +3,7 @@
 mod listen;
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -174,8 +175,8 @@ impl Worker {
             Query::Stats(reply) => {
                 let all = self.upstreams.all();
                 let mut text: String = all.iter().map(|upstream| report::stats(upstream)).collect();
-                text.push_str(&format!("access_log.dropped: {}\n", self.log_dropped.get()));
-                text.push_str(&format!("downstream.streams: {}\n", self.streams.len()));
+                let _ = writeln!(text, "access_log.dropped: {}", self.log_dropped.get());
+                let _ = writeln!(text, "downstream.streams: {}", self.streams.len());
                 drop(reply.send(text));
             }
         }

@@ -26,9 +26,9 @@ pub struct Request {
     /// From its first byte to the last one of the reply.
     pub duration: Duration,
     /// Bytes of the request's body.
-    pub request_bytes: u64,
+    pub received_bytes: u64,
     /// Bytes of the reply's body.
-    pub response_bytes: u64,
+    pub sent_bytes: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -68,8 +68,8 @@ impl Registry {
             series
                 .duration_ms
                 .record(request.duration.as_secs_f64() * 1e3);
-            series.request_bytes.record(float(request.request_bytes));
-            series.response_bytes.record(float(request.response_bytes));
+            series.request_bytes.record(float(request.received_bytes));
+            series.response_bytes.record(float(request.sent_bytes));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Request ids and trace contexts: kept when the caller has them, begun when nobody did.
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue};
 use rand::Rng;
 
 /// The header that joins log lines of one request.
@@ -44,16 +44,6 @@ pub fn prepare(
         headers.insert(REQUEST_ID, id.clone());
         id
     })
-}
-
-/// Whether sending a request of this method twice means the same as sending it once.
-///
-/// Source: RFC 9110 §9.2.2.
-pub fn is_idempotent(method: &Method) -> bool {
-    matches!(
-        *method,
-        Method::GET | Method::HEAD | Method::PUT | Method::DELETE | Method::OPTIONS | Method::TRACE
-    )
 }
 
 fn is_sane(id: &HeaderValue) -> bool {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aviary_mesh::cluster::{Balance, Limits, UpstreamProtocol};
 use aviary_mesh::listener::{ChainMatch, Direction, HttpChain, RouteSource};
-use aviary_mesh::route::{DirectResponse, RouteAction, RouteMatch};
+use aviary_mesh::route::{DirectResponse, HeaderEdits, RouteAction, RouteMatch};
 use aviary_mesh::{
     ChainAction, Cluster, Discovery, FilterChain, Listener, MeshConfig, Route, RouteTable,
     VirtualHost,
@@ -77,8 +77,8 @@ fn mesh(address: SocketAddr, body: &str) -> MeshConfig {
             status: 200,
             body: body.into(),
         }),
-        request_headers: Default::default(),
-        response_headers: Default::default(),
+        request_headers: HeaderEdits::default(),
+        response_headers: HeaderEdits::default(),
         fault: None,
         origin: String::new(),
         operation: String::new(),

@@ -37,8 +37,8 @@ fn text_one_request_is_the_whole_contract() {
     let mut registry = Registry::default();
     let request = Request {
         duration: Duration::from_millis(7),
-        request_bytes: 0,
-        response_bytes: 295,
+        received_bytes: 0,
+        sent_bytes: 295,
     };
     registry.request(&labels(200, Protocol::Http), request);
     let text = registry.text();

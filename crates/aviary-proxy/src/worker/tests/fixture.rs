@@ -9,7 +9,7 @@ use ::http::{HeaderMap, Request, Response, StatusCode};
 use aviary_mesh::cluster::{Balance, Limits, ServiceLabels, UpstreamProtocol};
 use aviary_mesh::endpoint::Health;
 use aviary_mesh::listener::{ChainMatch, Direction, HttpChain, RouteSource, TcpChain};
-use aviary_mesh::route::{Forward, RouteAction, RouteMatch, WeightedCluster};
+use aviary_mesh::route::{Forward, HeaderEdits, RouteAction, RouteMatch, WeightedCluster};
 use aviary_mesh::{
     ChainAction, Cluster, Discovery, Endpoint, EndpointSet, FilterChain, Listener, MeshConfig,
     Route, RouteTable, VirtualHost,
@@ -89,8 +89,8 @@ pub(super) fn route(forward: Forward) -> Route {
         name: "default".into(),
         matches: RouteMatch::default(),
         action: RouteAction::Forward(forward),
-        request_headers: Default::default(),
-        response_headers: Default::default(),
+        request_headers: HeaderEdits::default(),
+        response_headers: HeaderEdits::default(),
         fault: None,
         origin: String::new(),
         operation: String::new(),

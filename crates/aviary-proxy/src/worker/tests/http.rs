@@ -389,3 +389,62 @@ fn request_websocket_becomes_a_tunnel() {
         assert_eq!(&back, b"ping");
     });
 }
+
+#[test]
+fn request_http2_goes_both_ways() {
+    on_worker_thread(async {
+        let (at, seen) = server(|request, _| async move {
+            let host = request.headers()["host"].to_str().unwrap().to_owned();
+            answer(200, host)
+        })
+        .await;
+        let (outer, inner) = (free_address(), free_address());
+        let mut shared = cluster("c");
+        shared.protocol = aviary_mesh::cluster::UpstreamProtocol::Http2;
+        let mut inbound = http_chain(Direction::Inbound, "in");
+        inbound.server_name = "inner".into();
+        let mut plan = simple(outer, forward_to(&[("c", 1)]), &[])
+            .cluster(shared, &[inner])
+            .listener(listener(inner, ChainAction::Http(inbound)))
+            .cluster(cluster("app"), &[at]);
+        let mut table = plan.0.routes["t"].as_ref().clone();
+        table.name = "in".into();
+        table.virtual_hosts[0].routes = vec![route(forward_to(&[("app", 1)]))];
+        plan.0
+            .routes
+            .insert("in".into(), std::sync::Arc::new(table));
+        let mut proxy = Proxy::start(plan).await;
+        let stream = TcpStream::connect(outer).await.unwrap();
+        let (sender, driver) = crate::http::client::http2(stream).await.unwrap();
+        tokio::task::spawn_local(driver);
+        let calls = (0..10).map(|_| {
+            let mut sender = sender.share().unwrap();
+            async move {
+                let request = Request::builder()
+                    .uri("http://reviews:9080/x")
+                    .body(Body::empty());
+                sender
+                    .send(request.unwrap())
+                    .await
+                    .unwrap()
+                    .status()
+                    .as_u16()
+            }
+        });
+        for call in calls.map(tokio::task::spawn_local).collect::<Vec<_>>() {
+            assert_eq!(call.await.unwrap(), 200);
+        }
+        assert_eq!(seen.requests.get(), 10);
+        let line = proxy.line().await;
+        assert_eq!(line.headers.authority, "reviews:9080");
+        assert_eq!(line.request.unwrap().protocol, "HTTP/2");
+        // Ten streams shared one connection between the two proxies.
+        let (reply, report) = tokio::sync::oneshot::channel();
+        proxy
+            .queries
+            .send(super::super::Query::Clusters(reply))
+            .await
+            .unwrap();
+        assert!(report.await.unwrap().contains("c::cx_total::1\n"));
+    });
+}
