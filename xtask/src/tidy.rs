@@ -30,9 +30,6 @@ path = "jiff::Timestamp::now"
 reason = "pure layer: time is an argument"
 
 [[disallowed-methods]]
-path = "rand::rng"
-reason = "pure layer: randomness is an argument"
-
 [[disallowed-methods]]
 path = "std::env::var"
 reason = "pure layer: configuration is an argument"

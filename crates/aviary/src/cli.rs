@@ -1,0 +1,194 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Put a new version in front of a share of real traffic, watch it, take it to 100 % or back to 0.
+///
+/// Aviary is a service mesh and release manager. On this machine it brings its own Kubernetes-compatible API server
+/// and runs pods as processes, so plain `kubectl` and plain Istio YAML work with nothing else installed.
+#[derive(Debug, Parser)]
+#[command(
+    name = "aviary",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Start here:
+  aviary demo                                     start everything with Bookinfo on the mesh
+  export KUBECONFIG=$(aviary status -o kubeconfig)
+  kubectl get pods
+  aviary down                                     stop a detached installation"
+)]
+pub(crate) struct Cli {
+    /// Where this installation keeps its state; two installations with different folders run side by side.
+    #[arg(long, global = true, env = "AVIARY_HOME", value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start an empty mesh: API server, control plane, node, ingress gateway.
+    #[command(after_help = "\
+The command stays in the foreground and Ctrl-C stops everything; state is kept and found again at the next start.
+With --detach it returns as soon as the mesh is ready; stop it with `aviary down`.")]
+    Up(UpArgs),
+    /// Start the mesh (if it is not running) with the Bookinfo sample application on it.
+    #[command(after_help = "\
+Then open the printed page and shift traffic with kubectl:
+  kubectl apply -f reviews-90-10.yaml")]
+    Demo(UpArgs),
+    /// Stop the installation that runs under the state folder; its objects are kept.
+    Down,
+    /// Tell what runs, and where to reach it.
+    Status {
+        /// How to print it.
+        #[arg(short, long, value_enum, default_value_t = StatusFormat::Text)]
+        output: StatusFormat,
+    },
+    /// Run a command inside a pod, or with `--node` in the node's network (pod and Service addresses are reachable).
+    #[command(after_help = "\
+  aviary exec reviews-v1-5bd5f585b4-x8btg -- ps
+  aviary exec -n prod -c reviews POD -- env
+  aviary exec --node -- curl -s http://10.96.0.1")]
+    Exec(ExecArgs),
+    /// Open a shell in the node's network, from which pod and Service addresses are reachable.
+    Shell,
+    /// Print logs: of `control`, `node` or a pod.
+    #[command(after_help = "\
+  aviary logs control
+  aviary logs -n prod POD -c istio-proxy")]
+    Logs(LogsArgs),
+    /// Say which program an image reference stands for.
+    #[command(subcommand)]
+    Image(ImageCommand),
+
+    #[command(hide = true)]
+    Control(ControlArgs),
+    #[command(hide = true)]
+    Node(NodeArgs),
+    #[command(hide = true)]
+    Sandbox,
+    #[command(hide = true)]
+    PodInit {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    #[command(hide = true)]
+    Proxy {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+}
+
+/// Options of `up` and `demo`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UpArgs {
+    /// Return when everything is ready and leave it running.
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Loopback port of the ingress gateway's HTTP listener; a taken one is replaced by a free one.
+    #[arg(long, default_value_t = 8080, value_name = "PORT")]
+    pub(crate) gateway_port: u16,
+    /// Loopback port of the ingress gateway's HTTPS listener; a taken one is replaced by a free one.
+    #[arg(long, default_value_t = 8443, value_name = "PORT")]
+    pub(crate) gateway_tls_port: u16,
+    /// Loopback port of the API server; a taken one is replaced by a free one.
+    #[arg(long, default_value_t = 6443, value_name = "PORT")]
+    pub(crate) api_port: u16,
+}
+
+/// Options of `exec`.
+#[derive(Debug, Args)]
+pub(crate) struct ExecArgs {
+    /// Pod name; left out with `--node`.
+    #[arg(required_unless_present = "node")]
+    pub(crate) pod: Option<String>,
+    /// Namespace of the pod.
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Container whose files and environment are used; the first by default.
+    #[arg(short, long)]
+    pub(crate) container: Option<String>,
+    /// Run in the node's network instead of a pod.
+    #[arg(long, conflicts_with_all = ["pod", "container"])]
+    pub(crate) node: bool,
+    /// The command, after `--`.
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// Options of `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// `control`, `node`, or a pod's name.
+    pub(crate) subject: String,
+    /// Namespace of the pod.
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Container; the first by default.
+    #[arg(short, long)]
+    pub(crate) container: Option<String>,
+    /// Print new lines as they come.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only so many of the last lines.
+    #[arg(long, value_name = "LINES")]
+    pub(crate) tail: Option<u64>,
+}
+
+/// Commands of `image`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// Let an image reference stand for a command of this machine.
+    #[command(
+        after_help = "  aviary image add example.com/shop/cart:2.0 -- /usr/bin/python3 -m http.server 8000"
+    )]
+    Add {
+        /// The reference as pods write it; without a tag it stands for every tag.
+        reference: String,
+        /// The program and its arguments, after `--`.
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// List the references that this installation knows.
+    List,
+}
+
+/// How `status` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatusFormat {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+    /// Only the path of the kubeconfig.
+    Kubeconfig,
+}
+
+/// Arguments of the control process.
+#[derive(Debug, Args)]
+pub(crate) struct ControlArgs {
+    /// Inherited listening socket of the API server.
+    #[arg(long)]
+    pub(crate) api_fd: i32,
+}
+
+/// Arguments of the node process.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// `CONTAINER_PORT=FD`: inherited listening sockets of the host, published for gateways.
+    #[arg(long = "publish", value_parser = parse_publish)]
+    pub(crate) publish: Vec<(u16, i32)>,
+}
+
+fn parse_publish(text: &str) -> Result<(u16, i32), String> {
+    let (port, fd) = text.split_once('=').ok_or("want PORT=FD")?;
+    Ok((
+        port.parse().map_err(|e| format!("port: {e}"))?,
+        fd.parse().map_err(|e| format!("descriptor: {e}"))?,
+    ))
+}

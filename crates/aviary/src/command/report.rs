@@ -1,0 +1,84 @@
+//! What a running supervisor tells others of itself: `run/up.json`, guarded by `run/up.lock`.
+
+use std::fs::File;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+
+use crate::home::{Home, write_private};
+
+/// A running installation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Up {
+    /// The supervisor.
+    pub(crate) pid: i32,
+    /// Whether everything was up at least once.
+    pub(crate) ready: bool,
+    /// URL of the API server.
+    pub(crate) api_server: String,
+    /// URL of the ingress gateway's HTTP port.
+    pub(crate) gateway: String,
+    /// URL of the ingress gateway's HTTPS port.
+    pub(crate) gateway_tls: String,
+    /// Process ids of the parts.
+    pub(crate) control: Option<u32>,
+    /// The node agent.
+    pub(crate) node: Option<u32>,
+    /// The holder of the node's namespaces.
+    pub(crate) sandbox: Option<u32>,
+}
+
+impl Up {
+    /// What the supervisor of `home` says, or `None` when none runs.
+    pub(crate) fn load(home: &Home) -> Result<Option<Self>> {
+        if Lock::take(home)?.is_some() {
+            return Ok(None);
+        }
+        let path = home.up_file();
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                Ok(Some(serde_json::from_slice(&bytes).with_context(|| {
+                    format!("`{}` is damaged", path.display())
+                })?))
+            }
+            // It holds the lock but has not got so far.
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Tells others.
+    pub(crate) fn store(&self, home: &Home) -> Result<()> {
+        write_private(&home.up_file(), &serde_json::to_vec_pretty(self)?)
+    }
+}
+
+/// Held by the supervisor for as long as it lives.
+pub(crate) struct Lock {
+    _file: Option<Flock<File>>,
+}
+
+impl Lock {
+    /// Takes it, or gives `None` when another process holds it.
+    pub(crate) fn take(home: &Home) -> Result<Option<Self>> {
+        let path = home.join("run/up.lock");
+        if !home.join("run").exists() {
+            return Ok(Some(Self { _file: None }));
+        }
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot open `{}`", path.display()))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(Self { _file: Some(lock) })),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, errno)) => {
+                Err(errno).with_context(|| format!("cannot lock `{}`", path.display()))
+            }
+        }
+    }
+}

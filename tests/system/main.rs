@@ -1,0 +1,8 @@
+//! The tutorials and the faults, on real installations. Run by `cargo xtask test`.
+
+mod bad_input;
+mod faults;
+mod golden;
+mod life;
+mod tutorial_003;
+mod tutorial_004;
