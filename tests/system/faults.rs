@@ -1,0 +1,1 @@
+//! Parts killed and configuration changed under load cost no request.

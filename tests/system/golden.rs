@@ -1,0 +1,1 @@
+//! Tutorial 003, part A, and kubectl's recorded output.

@@ -1,0 +1,1 @@
+//! Starting, finding state again, stopping without a trace.
