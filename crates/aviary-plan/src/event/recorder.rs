@@ -82,9 +82,15 @@ impl Recorder {
         similar.messages.insert(draft.message.clone());
         let combined = similar.messages.len() >= MOST_SIMILAR;
         let (key, message) = if combined {
-            // The set stays at the bound: one message leaves for each that comes.
-            similar.messages.pop_first();
-            similar.messages.insert(draft.message.clone());
+            // The set stays below the bound: another message leaves for the one that came.
+            let other = similar
+                .messages
+                .iter()
+                .find(|found| **found != draft.message)
+                .cloned();
+            if let Some(other) = other {
+                similar.messages.remove(&other);
+            }
             (
                 group,
                 format!("(combined from similar events): {}", draft.message),
