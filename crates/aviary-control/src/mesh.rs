@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use publish::Publisher;
 pub(crate) use watch::resource;
+pub(crate) use world::Change;
 pub(crate) use world::Objects;
-use world::{Change, World};
+use world::World;
 
 /// Events waiting to be applied. A watch that is faster than that waits; a burst of a whole
 /// rollout fits.

@@ -22,6 +22,8 @@ const DEFAULT_RETRY_ON: [&str; 5] = [
 const DEFAULT_ATTEMPTS: u32 = 2;
 /// Draws of another endpoint when the one drawn was tried already.
 const AVOID_PREVIOUS: u32 = 5;
+/// Weight of a single branch, which takes everything: the form that survives the wire.
+const ALONE: u32 = 100;
 /// Envoy's default.
 const BASE_INTERVAL: Duration = Duration::from_millis(25);
 
@@ -30,7 +32,7 @@ pub(crate) fn default_forward(cluster: String) -> Forward {
     Forward {
         clusters: vec![WeightedCluster {
             name: cluster,
-            weight: 1,
+            weight: ALONE,
             ..WeightedCluster::default()
         }],
         retry: Some(default_retry()),
@@ -100,7 +102,7 @@ fn clusters(
         WeightedCluster {
             name: cluster_of(scope, key, &branch.destination),
             weight: if single {
-                1
+                ALONE
             } else {
                 u32::try_from(branch.weight).unwrap_or(0)
             },
