@@ -148,49 +148,53 @@ pub fn back_off(policy: &Retry, tries: u32, rng: &mut impl Rng) -> Duration {
 }
 
 /// Retries a cluster may make: a share of its requests and some more each second.
-///
-/// Both are earned as tokens that are worth [`Budget::WINDOW`] at most.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
-    tokens: f64,
+    /// In thousandths of a retry.
+    earned: u64,
     earned_until: Duration,
 }
 
 impl Budget {
-    /// Retries earned by a request.
-    pub const PER_REQUEST: f64 = 0.2;
+    /// Retries earned by a hundred requests.
+    pub const PERCENT_OF_REQUESTS: u64 = 20;
     /// Retries earned by a second.
-    pub const PER_SECOND: f64 = 10.0;
-    /// Requests of this long at 1,000 a second fill the budget.
+    pub const PER_SECOND: u64 = 10;
+    /// Seconds pass unused for at most this long.
     pub const WINDOW: Duration = Duration::from_secs(10);
 
-    const MAX_TOKENS: f64 = 2_100.0;
+    /// What 1,000 requests a second earn in the window, and the window itself.
+    const MOST: u64 = 2_100_000;
 
-    /// A budget with the first second's tokens, at `now`.
+    /// A budget with the first second's retries, at `now`.
     pub fn new(now: Duration) -> Self {
         Self {
-            tokens: Self::PER_SECOND,
+            earned: Self::PER_SECOND * 1_000,
             earned_until: now,
         }
     }
 
     /// Counts a request.
     pub fn on_request(&mut self) {
-        self.tokens = (self.tokens + Self::PER_REQUEST).min(Self::MAX_TOKENS);
+        self.earned = (self.earned + Self::PERCENT_OF_REQUESTS * 10).min(Self::MOST);
     }
 
     /// Takes a retry, when there is one.
     #[must_use]
     pub fn withdraw(&mut self, now: Duration) -> bool {
         let elapsed = now.saturating_sub(self.earned_until).min(Self::WINDOW);
-        self.earned_until = self.earned_until.max(now);
-        let earned = elapsed.as_secs_f64() * Self::PER_SECOND;
-        self.tokens = (self.tokens + earned).min(Self::MAX_TOKENS);
-        if self.tokens < 1.0 {
-            return false;
+        let millis = u64::try_from(elapsed.as_millis()).unwrap_or(0);
+        if millis > 0 {
+            self.earned_until = now;
         }
-        self.tokens -= 1.0;
-        true
+        self.earned = (self.earned + millis * Self::PER_SECOND).min(Self::MOST);
+        match self.earned.checked_sub(1_000) {
+            Some(left) => {
+                self.earned = left;
+                true
+            }
+            None => false,
+        }
     }
 }
 

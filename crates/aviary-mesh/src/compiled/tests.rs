@@ -1,1 +1,99 @@
+use super::*;
+use crate::route::VirtualHost;
 
+fn table(ignore_port_in_host: bool, hosts: &[&[&str]]) -> Table {
+    let virtual_hosts = hosts
+        .iter()
+        .map(|domains| VirtualHost {
+            name: domains[0].to_owned(),
+            domains: domains.iter().map(|domain| (*domain).to_owned()).collect(),
+            ..VirtualHost::default()
+        })
+        .collect();
+    Table::new(Arc::new(RouteTable {
+        name: "t".to_owned(),
+        virtual_hosts,
+        ignore_port_in_host,
+    }))
+}
+
+#[test]
+fn virtual_host_most_specific_domain_wins() {
+    let table = table(
+        true,
+        &[
+            &["*"],
+            &["*.foo.com"],
+            &["*.bar.foo.com", "*-x.foo.com"],
+            &["api.*"],
+            &["a.foo.com"],
+        ],
+    );
+    let cases = [
+        ("a.foo.com", Some(4)),
+        ("A.FOO.com:8080", Some(4)),
+        ("b.foo.com", Some(1)),
+        ("b.bar.foo.com", Some(2)),
+        ("1-x.foo.com", Some(2)),
+        (".foo.com", Some(0)),
+        ("foo.com", Some(0)),
+        ("api.foo.com", Some(1)),
+        ("api.example", Some(3)),
+        ("api.", Some(0)),
+        ("[::1]:80", Some(0)),
+    ];
+    for (host, expected) in cases {
+        assert_eq!(table.virtual_host(host), expected, "{host}");
+    }
+}
+
+#[test]
+fn virtual_host_port_counts_unless_ignored() {
+    let table = table(false, &[&["a"], &["a:80"]]);
+    assert_eq!(table.virtual_host("a"), Some(0));
+    assert_eq!(table.virtual_host("a:80"), Some(1));
+    assert_eq!(table.virtual_host("a:81"), None);
+}
+
+#[test]
+fn without_port_keeps_addresses_whole() {
+    let cases = [
+        ("a:80", "a"),
+        ("a", "a"),
+        ("[::1]:80", "[::1]"),
+        ("[::1]", "[::1]"),
+        ("::1", "::1"),
+    ];
+    for (authority, host) in cases {
+        assert_eq!(without_port(authority), host);
+    }
+}
+
+#[test]
+fn rewrite_groups_are_replaced_and_dollars_are_literal() {
+    let rewrite = Rewrite::new("/a/([a-z]+)/b", r"/$1/\1\\x").expect("a rewrite");
+    assert_eq!(rewrite.apply("/p/a/q/b/c"), r"/p/$1/q\x/c");
+    assert!(check_rewrite("(", "").is_err());
+    assert!(check_rewrite("a", r"\x").is_err());
+}
+
+#[test]
+fn config_unchanged_table_is_taken_over() {
+    let mut mesh = MeshConfig::default();
+    for name in ["a", "b"] {
+        let table = RouteTable {
+            name: name.to_owned(),
+            ..RouteTable::default()
+        };
+        mesh.routes.insert(name.to_owned(), Arc::new(table));
+    }
+    let before = Config::new(Arc::new(mesh.clone()), None);
+    let changed = RouteTable {
+        ignore_port_in_host: true,
+        ..RouteTable::clone(&mesh.routes["b"])
+    };
+    mesh.routes.insert("b".to_owned(), Arc::new(changed));
+    let after = Config::new(Arc::new(mesh), Some(&before));
+    assert!(Arc::ptr_eq(&before.named["a"], &after.named["a"]));
+    assert!(!Arc::ptr_eq(&before.named["b"], &after.named["b"]));
+}
