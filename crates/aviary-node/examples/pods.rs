@@ -1,8 +1,10 @@
 //! The node alone, for trying the sandbox, pods and network by hand; `node H` needs an API server at `H/run/api.sock`.
 //!
 //! `pods sandbox H`, `pods pod-init SPEC`, `pods exec H -- CMD…` and `pods in H NAMESPACE POD -- CMD…` are the entry
-//! points of the crate as the binary wires them.
+//! points of the crate as the binary wires them. `reply WORD PORT…` and `ask HOST PORT COUNT` are programs for pods.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::task::{Context, Poll};
@@ -13,6 +15,36 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+/// Answers every connection to one of `ports` with `word`; `-` stands for the host name.
+fn reply(word: &str, ports: &[&str]) -> Result<i32, Failure> {
+    let name = nix::unistd::gethostname()?.to_string_lossy().into_owned();
+    let word = if word == "-" { name } else { word.to_owned() };
+    let mut threads = Vec::new();
+    for port in ports {
+        let listener = TcpListener::bind(("0.0.0.0", port.parse()?))?;
+        let word = word.clone();
+        threads.push(std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.write_all(word.as_bytes());
+            }
+        }));
+    }
+    for thread in threads {
+        let _ = thread.join();
+    }
+    Ok(0)
+}
+
+/// Connects `count` times and prints each answer on a line.
+fn ask(host: &str, port: &str, count: &str) -> Result<i32, Failure> {
+    for _ in 0..count.parse()? {
+        let mut text = String::new();
+        TcpStream::connect((host, port.parse()?))?.read_to_string(&mut text)?;
+        writeln!(std::io::stdout(), "{text}")?;
+    }
+    Ok(0)
+}
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -32,7 +64,9 @@ fn node(home: &Path) -> Result<i32, Failure> {
                 home: home.to_path_buf(),
                 node_name: "aviary".to_owned(),
                 pod_init: vec![program.clone(), "pod-init".to_owned()],
-                proxy: vec!["sleep".to_owned(), "1000".to_owned()],
+                proxy: [program.as_str(), "reply", "sidecar", "15001", "15006"]
+                    .map(str::to_owned)
+                    .into(),
                 programs,
                 listen_fds: Vec::new(),
             };
@@ -102,6 +136,8 @@ fn main() -> ExitCode {
                 .map_err(Into::into)
         }
         ["node", home] => node(Path::new(home)),
+        ["reply", word, ports @ ..] => reply(word, ports),
+        ["ask", host, port, count] => ask(host, port, count),
         _ => Err(
             "usage: pods sandbox H | node H | pod-init SPEC | exec H -- CMD | in H NS POD -- CMD"
                 .into(),
@@ -110,7 +146,6 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(error) => {
-            use std::io::Write;
             let _ = writeln!(std::io::stderr(), "{error}");
             ExitCode::FAILURE
         }

@@ -41,14 +41,20 @@ impl Worker {
 
     /// A container was found running: only its probes begin again.
     pub(super) fn resume(&mut self, name: &str) {
-        if let Some(container) = self.container(name)
-            && self
-                .records
-                .get(name)
-                .is_some_and(super::record::Record::is_running)
-        {
-            self.begin_probes(&container);
-        }
+        let Some(container) = self.container(name) else {
+            return;
+        };
+        let Some(record) = self
+            .records
+            .get_mut(name)
+            .filter(|record| record.is_running())
+        else {
+            return;
+        };
+        // The agent may have ended before it could write what follows without any probe.
+        record.started |= container.startup_probe.is_none();
+        record.ready |= record.started && container.readiness_probe.is_none();
+        self.begin_probes(&container);
     }
 
     pub(super) fn forget_helpers(&mut self, name: &str) {
