@@ -2,6 +2,13 @@
 //!
 //! The program under test is the example `pods`, which cargo builds together with this test.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::panic,
+    reason = "a test: what cannot go on fails, and a skip must be seen"
+)]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -60,6 +67,7 @@ impl Node {
                 .unwrap()
                 .read_to_string(&mut error)
                 .unwrap();
+            sandbox.wait().unwrap();
             let forbidden = error.contains("user namespace") && std::env::var_os("CI").is_none();
             assert!(forbidden, "the sandbox does not start: {error}");
             eprintln!("SKIPPED: {error}");
