@@ -184,7 +184,7 @@ fn config_dump(admin: &Admin) -> Page {
 fn listeners(admin: &Admin) -> Page {
     let snapshot = admin.snapshots.borrow().clone();
     let mut text = String::new();
-    for snapshot in &snapshot {
+    if let Some(snapshot) = snapshot {
         for listener in snapshot.mesh().listeners.values() {
             let _ = writeln!(text, "{}::{}", listener.name, listener.address);
         }

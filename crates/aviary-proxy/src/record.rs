@@ -45,6 +45,8 @@ pub(crate) struct Exchange {
     pub(crate) service: Arc<ServiceLabels>,
     /// `grpc-status` of the reply.
     pub(crate) grpc_status: Cow<'static, str>,
+    /// The caller is a proxy, which wants to be told in turn.
+    pub(crate) peer_told: bool,
     /// Body bytes from the client so far.
     pub(crate) received: Rc<Cell<u64>>,
     /// Body bytes to the client so far.
@@ -79,6 +81,7 @@ impl Exchange {
             destination,
             service: Arc::default(),
             grpc_status: Cow::Borrowed(""),
+            peer_told: false,
             received: Rc::default(),
             sent: Rc::default(),
             told: Tcp::default(),

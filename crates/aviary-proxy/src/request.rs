@@ -93,7 +93,14 @@ pub(crate) async fn handle(link: Rc<Link>, request: Request<Body>) -> Response<B
             Forwarded::local(reply.into_response())
         }
     };
-    finish(&link, chain, &mut response, leaving);
+    finish(chain, &mut response, leaving);
+    if exchange.peer_told {
+        response
+            .headers_mut()
+            .insert(peer::HEADER, link.worker.peer_header());
+    } else {
+        response.headers_mut().remove(peer::HEADER);
+    }
     exchange.entry.code = response.status().as_u16();
     response.map(|body| Recorded::body(body, exchange, deadline, bodiless, held))
 }
@@ -267,6 +274,7 @@ fn meet_peer(
         return;
     }
     let told = header.and_then(|value| remembered(link, &value));
+    exchange.peer_told = told.is_some();
     let known = || identity.snapshot().workload(link.remote.ip()).cloned();
     exchange.source = told.or_else(known).unwrap_or_default();
 }
@@ -284,18 +292,10 @@ fn remembered(link: &Link, value: &HeaderValue) -> Option<Arc<WorkloadLabels>> {
 }
 
 /// Gives a reply the headers of this hop.
-fn finish(link: &Link, chain: &HttpChain, response: &mut Response<Body>, leaving: bool) {
+fn finish(chain: &HttpChain, response: &mut Response<Body>, leaving: bool) {
     *response.version_mut() = Version::HTTP_11;
     if let Ok(name) = HeaderValue::from_str(&chain.server_name) {
         response.headers_mut().insert(SERVER, name);
-    }
-    match chain.direction {
-        Direction::Inbound => {
-            response
-                .headers_mut()
-                .insert(peer::HEADER, link.worker.peer_header());
-        }
-        Direction::Outbound => drop(response.headers_mut().remove(peer::HEADER)),
     }
     if leaving {
         response

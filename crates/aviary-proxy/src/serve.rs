@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin};
 use crate::snapshot::Snapshot;
-use crate::state::Store;
+use crate::state::{self, Store};
 use crate::{Config, socket, xds};
 
 pub(crate) use workers::Handles;
@@ -68,6 +68,8 @@ pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> 
         publish.send_replace(Some(Arc::new(Snapshot::new(mesh, None))));
     }
 
+    let keeper = store.map(|store| tokio::spawn(state::keep(store, publish.subscribe())));
+
     let status = Arc::new(xds::Status::default());
     let pages = Arc::new(Admin {
         version: env!("CARGO_PKG_VERSION"),
@@ -86,7 +88,7 @@ pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> 
     ));
     control.spawn(admin::serve(readiness, pages, admin::Site::Readiness));
     if let Some(server) = config.xds.clone() {
-        let client = xds::Client::new(&config, server, publish, store, status);
+        let client = xds::Client::new(&config, server, publish, status);
         control.spawn(client.run());
     } else {
         control.spawn(async move {
@@ -98,6 +100,10 @@ pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> 
     let writer = tokio::task::spawn_blocking(move || write_log(lines, wanted));
     workers.ended().await;
     control.shutdown().await;
+    // Nothing is published any more: the last configuration is kept, then this ends too.
+    if let Some(keeper) = keeper {
+        drop(keeper.await);
+    }
     // The workers are gone, so the lines end; a writer that broke has said so.
     drop(writer.await);
     Ok(())

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aviary_mesh::MeshConfig;
+use tokio::sync::watch;
+
+use crate::snapshot::Snapshot;
 
 /// Format of the file; another one is not read.
 const FORMAT: u32 = 1;
@@ -83,5 +86,22 @@ impl Store {
         file.write_all(&bytes)?;
         file.sync_all()?;
         std::fs::rename(&next, self.file())
+    }
+}
+
+/// Keeps each configuration on disk; those that come while one is written are passed over for the
+/// last. Ends when there will be no more.
+pub(crate) async fn keep(store: Store, mut snapshots: watch::Receiver<Option<Arc<Snapshot>>>) {
+    while snapshots.changed().await.is_ok() {
+        let Some(snapshot) = snapshots.borrow_and_update().clone() else {
+            continue;
+        };
+        let store = store.clone();
+        let saved = tokio::task::spawn_blocking(move || store.save(snapshot.mesh())).await;
+        match saved {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "cannot keep the configuration"),
+            Err(error) => tracing::error!(%error, "keeping the configuration broke"),
+        }
     }
 }

@@ -84,10 +84,16 @@ fn fixed(address: &SocketAddr) -> Endpoint {
     }
 }
 
-/// Traffic to unknown destinations is told by the cluster's own name, as Istio does.
+/// Traffic to unknown destinations is told by the name of its cluster, as Istio does:
+/// `PassthroughCluster`, `BlackHoleCluster`. Names with `|` are those of services.
 fn service(policy: &Cluster) -> Arc<ServiceLabels> {
+    let name = if policy.name.contains('|') {
+        ""
+    } else {
+        &policy.name
+    };
     let unknown = || ServiceLabels {
-        name: policy.name.clone(),
+        name: name.to_owned(),
         ..ServiceLabels::default()
     };
     Arc::new(policy.service.clone().unwrap_or_else(unknown))

@@ -21,7 +21,6 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::config::{Config, ProxyKind, Xds};
 use crate::snapshot::Snapshot;
-use crate::state::Store;
 
 pub(crate) use status::Status;
 
@@ -66,34 +65,23 @@ pub(crate) struct Client {
     server: Xds,
     session: ClientSession,
     publish: Publish,
-    store: Option<Store>,
     status: Arc<Status>,
 }
 
 impl Client {
     /// A client for the proxy that `config` describes.
-    pub(crate) fn new(
-        config: &Config,
-        server: Xds,
-        publish: Publish,
-        store: Option<Store>,
-        status: Arc<Status>,
-    ) -> Self {
+    pub(crate) fn new(config: &Config, server: Xds, publish: Publish, status: Arc<Status>) -> Self {
         let session = ClientSession::new(node(config));
         Self {
             server,
             session,
             publish,
-            store,
             status,
         }
     }
 
     /// Runs until it is dropped: a stream that ends is opened again.
     pub(crate) async fn run(mut self) {
-        if let Some(store) = self.store.take() {
-            tokio::spawn(keep(store, self.publish.subscribe()));
-        }
         let mut pause = FIRST_PAUSE;
         loop {
             let before = self.status.responses();
@@ -194,23 +182,6 @@ async fn send(
     request: DeltaDiscoveryRequest,
 ) -> Result<(), Error> {
     requests.send(request).await.map_err(|_| Error::Closed)
-}
-
-/// Keeps each configuration on disk; those that come while one is written are passed over for the
-/// last.
-async fn keep(store: Store, mut snapshots: watch::Receiver<Option<Arc<Snapshot>>>) {
-    while snapshots.changed().await.is_ok() {
-        let Some(snapshot) = snapshots.borrow_and_update().clone() else {
-            continue;
-        };
-        let store = store.clone();
-        let saved = tokio::task::spawn_blocking(move || store.save(snapshot.mesh())).await;
-        match saved {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "cannot keep the configuration"),
-            Err(error) => tracing::error!(%error, "keeping the configuration broke"),
-        }
-    }
 }
 
 /// What the proxy tells the control plane of itself.

@@ -256,6 +256,9 @@ fn request_through_two_proxies_names_both_workloads() {
         let got = Caller::connect(outer).await.get("/").await;
         assert!(!got.headers.contains_key("x-envoy-peer-metadata"));
         assert!(!heads.borrow()[0].contains_key("x-envoy-peer-metadata"));
+        // A caller that is no proxy is told nothing either.
+        let got = Caller::connect(inner).await.get("/").await;
+        assert!(!got.headers.contains_key("x-envoy-peer-metadata"));
         let text = proxy.metrics().await;
         let count = |parts: &[&str]| {
             text.lines()
