@@ -107,10 +107,7 @@ fn isolate(start: &Start, home: &Path, spare: &Path) -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     make_private()?;
     let mut view = View::default();
-    for mount in &start.mounts {
-        view.show(mount, spare)
-            .map_err(note(format!("cannot mount `{}`", mount.target.display())))?;
-    }
+    view.show_all(&start.mounts, spare)?;
     hide(home, &start.reveal).map_err(note("cannot hide the home folder".to_owned()))?;
     enter_folder(start.cwd.as_deref())?;
     drop_rights(start.sidecar)

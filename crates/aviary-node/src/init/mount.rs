@@ -27,11 +27,24 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Shows `mount.source` at `mount.target`, which need not exist.
-    pub(super) fn show(&mut self, mount: &Mount, spare: &Path) -> io::Result<()> {
-        let folder = fs::metadata(&mount.source)?.is_dir();
-        let target = self.ensure(&mount.target, folder, spare)?;
-        bind(&mount.source, &target)?;
+    /// Shows each `mount.source` at its `mount.target`, which need not exist.
+    ///
+    /// All sources are opened first: a volume at `/tmp`, say, may cover the folder of the next.
+    pub(super) fn show_all(&mut self, mounts: &[Mount], spare: &Path) -> io::Result<()> {
+        let sources = mounts.iter().map(|mount| handle(&mount.source));
+        let sources = sources.collect::<io::Result<Vec<File>>>()?;
+        for (mount, source) in mounts.iter().zip(sources) {
+            self.show(mount, &source, spare).map_err(|error| {
+                let what = format!("cannot mount `{}`: {error}", mount.target.display());
+                io::Error::new(error.kind(), what)
+            })?;
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, mount: &Mount, source: &File, spare: &Path) -> io::Result<()> {
+        let target = self.ensure(&mount.target, source.metadata()?.is_dir(), spare)?;
+        bind(&through(source), &target)?;
         if mount.read_only {
             make_read_only(&target)
         } else {
@@ -148,14 +161,12 @@ pub(crate) fn replace_etc(folder: &Path, spare: &Path) -> io::Result<()> {
         let (source, target) = (folder.join(name), Path::new("/etc").join(name));
         // A system that lacks nsswitch.conf has no use for it.
         if source.exists() && (target.exists() || name != "nsswitch.conf") {
-            view.show(
-                &Mount {
-                    source,
-                    target,
-                    read_only: false,
-                },
-                spare,
-            )?;
+            let mount = Mount {
+                source,
+                target,
+                read_only: false,
+            };
+            view.show_all(&[mount], spare)?;
         }
     }
     Ok(())
