@@ -80,7 +80,8 @@ pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), Error>
     let mut outcome = Ok(());
     while let Some(ended) = tasks.join_next().await {
         stop.cancel();
-        outcome = outcome.and(ended.map_err(Error::from).and_then(|ended| ended));
+        let ended = ended.map_err(Error::from).and_then(|ended| ended);
+        outcome = outcome.and(ended);
     }
     outcome
 }

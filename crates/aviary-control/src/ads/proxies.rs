@@ -129,7 +129,7 @@ mod tests {
         ProxyKey {
             kind: ProxyKind::Sidecar,
             namespace: namespace.to_owned(),
-            labels: std::collections::BTreeMap::new(),
+            labels: BTreeMap::new(),
         }
     }
 

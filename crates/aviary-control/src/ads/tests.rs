@@ -79,11 +79,7 @@ impl Running {
         let (requests, receiver) = mpsc::channel(64);
         let mut request = Request::new(ReceiverStream::new(receiver));
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &KEY), signed.as_bytes());
-        let token: String = tag
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let token = super::token::hex(tag.as_ref());
         request
             .metadata_mut()
             .insert("authorization", format!("Bearer {token}").parse().unwrap());

@@ -33,6 +33,16 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
+/// Bytes as lower-case hexadecimal digits.
+#[cfg(test)]
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,10 +50,7 @@ mod tests {
     fn token(key: &[u8; 32], node: &str) -> String {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         let tag = hmac::sign(&key, node.as_bytes());
-        tag.as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        hex(tag.as_ref())
     }
 
     #[test]

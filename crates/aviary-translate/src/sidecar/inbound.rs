@@ -68,7 +68,9 @@ fn ports<'a>(snapshot: &'a Snapshot, key: &ProxyKey) -> BTreeMap<u16, (&'a Servi
     for service in snapshot.services.values().filter(own) {
         for port in &service.ports {
             if let Some(target) = target(snapshot, key, port) {
-                ports.entry(target).or_insert((service.as_ref(), port));
+                ports
+                    .entry(target)
+                    .or_insert_with(|| (service.as_ref(), port));
             }
         }
     }

@@ -4,6 +4,7 @@ use super::support::{documents, kind_of};
 use crate::{ProxyKey, ProxyKind, Snapshot, translate};
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "test data lies in files")]
 fn goldens_translate_to_their_snapshots() {
     insta::glob!("../../testdata/golden", "*.yaml", |path| {
         let text = std::fs::read_to_string(path).expect("readable");

@@ -1,6 +1,10 @@
 //! Sidecars: protocols, names, passthrough, inbound.
 
-use aviary_mesh::{cluster::Limits, resolve};
+use aviary_mesh::{
+    cluster::Limits,
+    endpoint::Health::{Draining, Healthy},
+    resolve,
+};
 
 use super::support::{Mesh, bookinfo, service, service_on};
 use crate::analyze;
@@ -264,7 +268,6 @@ fn terminating_endpoints_drain_and_unready_ones_are_left_out() {
         .iter()
         .map(|one| (one.address.to_string(), one.health))
         .collect();
-    use aviary_mesh::endpoint::Health::{Draining, Healthy};
     assert_eq!(
         found,
         [

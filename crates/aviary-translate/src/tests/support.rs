@@ -227,16 +227,16 @@ fn answer(
                 format!("503 NC {name}")
             };
             if let Some(path) = &target.path {
-                text.push_str(&format!(" path={path}"));
+                put(&mut text, format_args!(" path={path}"));
             }
             if let Some(host) = target.host {
-                text.push_str(&format!(" host={host}"));
+                put(&mut text, format_args!(" host={host}"));
             }
             if let Some(timeout) = target.timeout {
-                text.push_str(&format!(" timeout={timeout:?}"));
+                put(&mut text, format_args!(" timeout={timeout:?}"));
             }
             for mirror in &target.mirrors {
-                text.push_str(&format!(" mirror={mirror}"));
+                put(&mut text, format_args!(" mirror={mirror}"));
             }
             text
         }
@@ -246,6 +246,10 @@ fn answer(
         Outcome::NotFound => "404 NR".to_owned(),
     };
     outcome + &delay
+}
+
+fn put(text: &mut String, more: std::fmt::Arguments<'_>) {
+    std::fmt::Write::write_fmt(text, more).expect("text takes everything");
 }
 
 /// A Service in front of pods: `name version address` per pod, port 9080 named `http`.
@@ -269,20 +273,29 @@ pub(super) fn service_on(
     );
     let mut endpoints = String::new();
     for (version, address) in pods {
-        text.push_str(&format!(
-            "---\nkind: Pod\nmetadata: {{name: {name}-{version}, namespace: {namespace}, labels: {{app: {name}, version: {version}}}}}\n\
+        put(
+            &mut text,
+            format_args!(
+                "---\nkind: Pod\nmetadata: {{name: {name}-{version}, namespace: {namespace}, labels: {{app: {name}, version: {version}}}}}\n\
              spec: {{containers: []}}\n"
-        ));
-        endpoints.push_str(&format!(
-            "\n- addresses: ['{address}']\n  conditions: {{ready: true, serving: true, terminating: false}}\n  \
+            ),
+        );
+        put(
+            &mut endpoints,
+            format_args!(
+                "\n- addresses: ['{address}']\n  conditions: {{ready: true, serving: true, terminating: false}}\n  \
              targetRef: {{kind: Pod, name: {name}-{version}, namespace: {namespace}}}"
-        ));
+            ),
+        );
     }
-    text.push_str(&format!(
-        "---\nkind: EndpointSlice\nmetadata: {{name: {name}-abcde, namespace: {namespace}, labels: {{kubernetes.io/service-name: {name}}}}}\n\
+    put(
+        &mut text,
+        format_args!(
+            "---\nkind: EndpointSlice\nmetadata: {{name: {name}-abcde, namespace: {namespace}, labels: {{kubernetes.io/service-name: {name}}}}}\n\
          addressType: IPv4\nports: [{{name: '{port_name}', port: {target}, protocol: TCP}}]\nendpoints:{}\n---\n",
-        if pods.is_empty() { " []" } else { &endpoints }
-    ));
+            if pods.is_empty() { " []" } else { &endpoints }
+        ),
+    );
     text
 }
 

@@ -2,6 +2,7 @@
 
 use super::support::{Mesh, bookinfo, ingress, service, service_on};
 
+#[expect(clippy::disallowed_methods, reason = "test data lies in files")]
 fn printed(name: &str) -> String {
     let path = format!(
         "{}/testdata/tutorials/{name}.yaml",

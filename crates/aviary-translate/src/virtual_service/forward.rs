@@ -78,7 +78,7 @@ pub(super) fn forward(
             .map_or_else(|| Some(default_retry()), retry),
         mirrors: mirrors(scope, key, rule),
         rewrite: path,
-        host_rewrite: host.or((!rewrite.authority.is_empty()).then_some(rewrite.authority)),
+        host_rewrite: host.or_else(|| Some(rewrite.authority).filter(|name| !name.is_empty())),
         websocket: true,
     }
 }
