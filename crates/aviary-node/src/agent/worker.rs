@@ -120,6 +120,16 @@ impl Worker {
     /// Runs until the pod is gone. Dropped earlier, it leaves the pod's processes as they are.
     pub(super) async fn run(mut self) {
         self.adopt().await;
+        if self.states.is_none()
+            && self
+                .pod
+                .status
+                .as_ref()
+                .is_some_and(|status| status.pod_ip.is_some())
+        {
+            // Nobody may be sent to the address that the pod had before the node was restarted.
+            self.publish().await;
+        }
         loop {
             self.wake_at = None;
             if self.target.borrow().gone {

@@ -1,7 +1,7 @@
 //! Writing the pod's status.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -25,16 +25,10 @@ impl Worker {
         if self.published.as_ref() == Some(&fresh) {
             return;
         }
-        let Ok(mut body) = serde_json::to_value(&fresh) else {
+        let before = self.pod.status.clone().unwrap_or_default();
+        let Some(body) = patch(&before, &fresh) else {
             return;
         };
-        if let Some(conditions) = fresh.conditions.as_deref() {
-            let order: Vec<Value> = conditions
-                .iter()
-                .map(|condition| json!({"type": condition.type_}))
-                .collect();
-            body["$setElementOrder/conditions"] = Value::Array(order);
-        }
         let patch = json!({"metadata": {"uid": pod::uid(&self.pod)}, "status": body});
         let api: Api<Pod> = Api::namespaced(self.context.client.clone(), self.namespace());
         let name = self.pod.metadata.name.clone().unwrap_or_default();
@@ -53,5 +47,76 @@ impl Worker {
                 self.wake_in(RETRY);
             }
         }
+    }
+}
+
+/// The strategic merge patch that turns `before` into `fresh`: what `fresh` lacks must be taken away by name.
+fn patch(before: &PodStatus, fresh: &PodStatus) -> Option<Value> {
+    let mut body = serde_json::to_value(fresh).ok()?;
+    let conditions = fresh.conditions.as_deref().unwrap_or_default();
+    let order: Vec<Value> = conditions
+        .iter()
+        .map(|condition| json!({"type": condition.type_}))
+        .collect();
+    body["$setElementOrder/conditions"] = Value::Array(order);
+    for (index, condition) in conditions.iter().enumerate() {
+        let same = |other: &&PodCondition| other.type_ == condition.type_;
+        let Some(old) = before.conditions.iter().flatten().find(same) else {
+            continue;
+        };
+        if old.reason.is_some() && condition.reason.is_none() {
+            body["conditions"][index]["reason"] = Value::Null;
+        }
+        if old.message.is_some() && condition.message.is_none() {
+            body["conditions"][index]["message"] = Value::Null;
+        }
+    }
+    if let Some(addresses) = body.get_mut("podIPs").and_then(Value::as_array_mut) {
+        addresses.insert(0, json!({"$patch": "replace"}));
+    } else if before.pod_ip.is_some() {
+        body["podIP"] = Value::Null;
+        body["podIPs"] = Value::Null;
+    }
+    Some(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::from_value;
+
+    use super::*;
+
+    fn status(value: Value) -> PodStatus {
+        from_value(value).unwrap()
+    }
+
+    #[test]
+    fn patch_takes_away_reasons_that_hold_no_more() {
+        let before = status(json!({"conditions": [
+            {"type": "Ready", "status": "False", "reason": "ContainersNotReady", "message": "m"},
+        ]}));
+        let fresh = status(json!({"conditions": [{"type": "Ready", "status": "True"}]}));
+        let expected = json!({
+            "conditions": [{"type": "Ready", "status": "True", "reason": null, "message": null}],
+            "$setElementOrder/conditions": [{"type": "Ready"}],
+        });
+        assert_eq!(patch(&before, &fresh), Some(expected));
+    }
+
+    #[test]
+    fn patch_replaces_or_removes_the_address() {
+        let before = status(json!({"podIP": "10.244.0.2", "podIPs": [{"ip": "10.244.0.2"}]}));
+        let fresh = status(json!({"podIP": "10.244.0.3", "podIPs": [{"ip": "10.244.0.3"}]}));
+        let body = patch(&before, &fresh).unwrap();
+        assert_eq!(
+            body["podIPs"],
+            json!([{"$patch": "replace"}, {"ip": "10.244.0.3"}])
+        );
+        let body = patch(&before, &PodStatus::default()).unwrap();
+        assert_eq!(
+            (&body["podIP"], &body["podIPs"]),
+            (&Value::Null, &Value::Null)
+        );
+        assert!(body.as_object().unwrap().contains_key("podIP"));
     }
 }
