@@ -17,12 +17,13 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    /// Binds `wanted`, else `last` (the port of the last run), else any free port.
+    /// Binds `wanted`, else `last` (the port of the last run), else any free port. Whoever wants 0
+    /// does not care, and keeps the port of the last run while it is free.
     ///
     /// # Errors
     /// Loopback has no free port.
     pub(crate) fn bind(wanted: u16, last: Option<u16>) -> Result<Self> {
-        let socket = [Some(wanted), last, Some(0)]
+        let socket = [Some(wanted).filter(|port| *port != 0), last, Some(0)]
             .into_iter()
             .flatten()
             .find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
@@ -71,4 +72,25 @@ fn keep_over_exec(socket: impl AsFd, on: bool) -> Result<()> {
     };
     fcntl(socket, FcntlArg::F_SETFD(flags)).context("cannot hand a socket down")?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bound;
+
+    #[test]
+    fn port_of_the_last_run_is_kept_when_none_is_wanted() {
+        let last = Bound::bind(0, None).unwrap().address.port();
+        let again = Bound::bind(0, Some(last)).unwrap();
+        assert_eq!((again.address.port(), again.instead_of), (last, None));
+    }
+
+    #[test]
+    fn taken_port_is_replaced_and_told() {
+        let other = Bound::bind(0, None).unwrap();
+        let taken = other.address.port();
+        let bound = Bound::bind(taken, None).unwrap();
+        assert_ne!(bound.address.port(), taken);
+        assert_eq!(bound.instead_of, Some(taken));
+    }
 }
