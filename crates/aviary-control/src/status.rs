@@ -83,7 +83,9 @@ fn wanted(
         let facts = Facts {
             generation: known.generation,
             remarks: &own,
-            last_good: held.and_then(|held| serde_json::to_value(held).ok()),
+            last_good: held
+                .and_then(|held| serde_json::to_value(held).ok())
+                .map(without_nulls),
             progress: proxies.progress(known.version, &current),
         };
         let before = written.get(id).map_or(&known.status, |(_, status)| status);
@@ -93,6 +95,19 @@ fn wanted(
         }
     }
     wanted
+}
+
+/// A merge patch would take a null as a removal, and the object read back would differ.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name, without_nulls(value)))
+            .collect(),
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
 }
 
 /// Writes one status; tells whether it is there now.
@@ -118,5 +133,16 @@ async fn write(client: &Client, kind: Kind, key: &ObjectKey, status: &Value) -> 
             tracing::warn!(?kind, object = %key, %error, "the status is not written");
             false
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nulls_are_left_out_at_every_depth() {
+        let value = json!({"a": null, "b": [{"c": null, "d": 1}]});
+        assert_eq!(without_nulls(value), json!({"b": [{"d": 1}]}));
     }
 }
