@@ -72,12 +72,7 @@ fn container_status(pod: &Pod, container: &Container, records: &Records) -> Cont
         started: Some(record.started),
         restart_count: i32::try_from(record.attempt).unwrap_or(i32::MAX),
         state: Some(state(pod, container, &record, &id, waits_for_init)),
-        last_state: Some(last_state(
-            container,
-            &record,
-            &id,
-            restarts(pod, container, &record),
-        )),
+        last_state: Some(last_state(&record, &id, restarts(pod, container, &record))),
         ..ContainerStatus::default()
     }
 }
@@ -145,8 +140,7 @@ fn state(
     }
 }
 
-fn last_state(container: &Container, record: &Record, id: &str, restarts: bool) -> ContainerState {
-    let _ = container;
+fn last_state(record: &Record, id: &str, restarts: bool) -> ContainerState {
     match (&record.run, &record.last) {
         // The state says that it waits, so the end is the last state.
         (Run::Ended(ended), _)

@@ -247,25 +247,31 @@ impl Worker {
         }
         record.trouble_backoff.refused(now);
         record.trouble = Some(trouble);
-        self.wake_in(Duration::from_secs(1));
+        self.wake_in(SHOWN);
     }
 
     /// Turns the report of an unknown image into the one that it waits, a moment later.
     pub(super) fn settle_pull_errors(&mut self, now: Timestamp) {
         let mut told = Vec::new();
+        let mut next = None;
         for (name, record) in &mut self.records {
-            let Some(trouble) = &mut record.trouble else {
+            let backoff = &record.trouble_backoff;
+            let (Some(trouble), Some(until)) = (&mut record.trouble, backoff.until()) else {
                 continue;
             };
-            let delay = record.trouble_backoff.delay().unwrap_or_default();
-            let since = record.trouble_backoff.until().map(|until| until - delay);
-            let shown = since.is_some_and(|since| since + SHOWN <= now);
-            if trouble.reason == "ErrImagePull" && shown {
+            if trouble.reason != "ErrImagePull" {
+                continue;
+            }
+            let settles = until - backoff.delay().unwrap_or_default() + SHOWN;
+            if settles <= now {
                 trouble.reason = "ImagePullBackOff";
                 trouble.message = format!("Back-off pulling image: {}", trouble.message);
                 told.push((name.clone(), trouble.message.clone()));
+            } else {
+                next = Some(settles);
             }
         }
+        self.wake_until(next);
         for (name, message) in told {
             self.tell(&name, "BackOff", message);
             self.warn(&name, "Failed", "Error: ImagePullBackOff".to_owned());
