@@ -46,7 +46,7 @@ fn in_mesh(mesh: &Installation, pod: &str, count: usize) -> Shares {
 /// One request of many at the same time; gives statuses and response flags seen in the gateway's log.
 fn overflow(mesh: &Installation) -> Result<Shares> {
     let many = format!(
-        "seq 400 | xargs -P 50 -I{{}} curl -s -o /dev/null -w '%{{http_code}}\\n' -H '{HOST}' '{}/test/test?delay=20&n={{}}'",
+        "seq 400 | xargs -P 50 -I{{}} curl -s -o /dev/null -w '%{{http_code}}\\n' -H '{HOST}' '{}/test/test?delay=300&n={{}}'",
         mesh.gateway()
     );
     let statuses = mesh.shell(&many)?.stdout;

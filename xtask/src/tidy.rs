@@ -30,7 +30,6 @@ path = "jiff::Timestamp::now"
 reason = "pure layer: time is an argument"
 
 [[disallowed-methods]]
-[[disallowed-methods]]
 path = "std::env::var"
 reason = "pure layer: configuration is an argument"
 

@@ -26,13 +26,17 @@ pub enum Outcome {
     Refused,
     /// The try's own timeout ran out.
     PerTryTimeout,
+    /// Decided here before anything was tried: a circuit breaker is open, or there is no endpoint.
+    NotTried,
 }
 
 impl Outcome {
     /// Whether something of the request may have reached the upstream.
     fn reached_upstream(self) -> bool {
         match self {
-            Self::ConnectFailed | Self::ResetBeforeRequest | Self::Refused => false,
+            Self::ConnectFailed | Self::ResetBeforeRequest | Self::Refused | Self::NotTried => {
+                false
+            }
             Self::Status { .. } | Self::Reset | Self::PerTryTimeout => true,
         }
     }
@@ -52,9 +56,10 @@ pub struct Attempt<'a> {
 /// Whether another try is made, the budget and circuit breaker permitting.
 ///
 /// Source: Envoy `x-envoy-retry-on` and `x-envoy-retry-grpc-on`. With [`Retry::guarded`] only
-/// while nothing reached the upstream, or for a method that changes nothing.
+/// while nothing reached the upstream, or for a method that changes nothing. What was not tried is
+/// not tried again: load that a circuit breaker keeps away must not come back as retries.
 pub fn should_retry(outcome: Outcome, policy: &Retry, attempt: &Attempt<'_>) -> bool {
-    if !attempt.repeatable || attempt.tries > policy.attempts {
+    if outcome == Outcome::NotTried || !attempt.repeatable || attempt.tries > policy.attempts {
         return false;
     }
     if policy.guarded && outcome.reached_upstream() && !is_safe(attempt.method) {

@@ -269,7 +269,7 @@ impl Forward<'_> {
         let picked = worker.random(|rng| self.upstream.pick(destination, avoid, worker.now(), rng));
         let Some(choice) = picked else {
             return Err(Broken {
-                outcome: retry::Outcome::ConnectFailed,
+                outcome: retry::Outcome::NotTried,
                 reply: Reply::no_endpoint(),
                 choice: None,
             });
@@ -313,12 +313,13 @@ impl Forward<'_> {
         for stale in 0.. {
             let connected = self.upstream.connection(worker, &choice.host).await;
             let mut lease = connected.map_err(|error| {
-                let reset = match error {
-                    ConnectError::Overflow => Reset::Overflow,
-                    ConnectError::TimedOut => Reset::ConnectTimeout,
-                    ConnectError::Refused(words) => Reset::Connect(words),
+                let failed = retry::Outcome::ConnectFailed;
+                let (outcome, reset) = match error {
+                    ConnectError::Overflow => (retry::Outcome::NotTried, Reset::Overflow),
+                    ConnectError::TimedOut => (failed, Reset::ConnectTimeout),
+                    ConnectError::Refused(words) => (failed, Reset::Connect(words)),
                 };
-                (retry::Outcome::ConnectFailed, Reply::reset(&reset, retried))
+                (outcome, Reply::reset(&reset, retried))
             })?;
             let Some(request) = unsent.take().or_else(|| message.next()) else {
                 break;
@@ -365,6 +366,7 @@ impl Forward<'_> {
         let seen = match outcome {
             retry::Outcome::Status { status, .. } => outlier::Outcome::Status(status),
             retry::Outcome::PerTryTimeout => outlier::Outcome::TimedOut,
+            retry::Outcome::NotTried => return,
             _ => outlier::Outcome::ConnectionFailed,
         };
         self.upstream

@@ -98,6 +98,18 @@ fn should_retry_stops_at_attempts_and_when_not_repeatable() {
 }
 
 #[test]
+fn what_was_not_tried_is_not_tried_again() {
+    let policy = policy(&["5xx", "reset", "connect-failure"], false);
+    let attempt = Attempt {
+        method: "GET",
+        tries: 1,
+        repeatable: true,
+    };
+    assert!(should_retry(Outcome::ConnectFailed, &policy, &attempt));
+    assert!(!should_retry(Outcome::NotTried, &policy, &attempt));
+}
+
+#[test]
 fn guarded_post_is_retried_only_when_nothing_was_sent() {
     let guarded = policy(&["5xx", "connect-failure"], true);
     let post = Attempt {
