@@ -2,6 +2,12 @@
 //!
 //! Prints each refusal and, once the client holds everything, `acked`. For trying a stock Envoy.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a program: it has a clock and talks"
+)]
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
