@@ -4,5 +4,6 @@ mod bad_input;
 mod faults;
 mod golden;
 mod life;
+mod stock_envoy;
 mod tutorial_003;
 mod tutorial_004;
