@@ -64,7 +64,7 @@ impl World {
             .context("the proxy does not listen")?;
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n");
         for (name, value) in headers {
-            request += &format!("{name}: {value}\r\n");
+            request.extend([name, ": ", value, "\r\n"]);
         }
         request += "content-length: 0\r\nconnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).await?;

@@ -98,7 +98,7 @@ fn bad_resource_is_refused_with_reason_and_the_good_one_is_used() {
 fn new_cluster_waits_for_its_endpoints_while_the_rest_goes_on() {
     let before = config();
     let mut session = complete(&before);
-    let mut after = before.clone();
+    let mut after = before;
     after
         .clusters
         .insert("b".to_owned(), Arc::new(cluster("b")));
