@@ -46,7 +46,7 @@ const SERVER_METADATA: [&str; 6] = [
 
 pub(crate) fn update(kind: &Kind, new: &mut Value, old: &Value, subresource: Option<&str>) {
     if subresource == Some("status") {
-        keep_all_but_status(new, old);
+        keep_all_but_status(kind, new, old);
         return;
     }
     let Some(map) = new.as_object_mut() else {
@@ -73,25 +73,58 @@ pub(crate) fn update(kind: &Kind, new: &mut Value, old: &Value, subresource: Opt
     }
 }
 
-/// A write to `/status` changes status, and of the metadata only managedFields (and the
-/// resourceVersion that the client states as a precondition).
-fn keep_all_but_status(new: &mut Value, old: &Value) {
-    let status = new.get("status").cloned();
-    let managed = new["metadata"].get("managedFields").cloned();
-    let version = new["metadata"].get("resourceVersion").cloned();
-    let mut result = old.clone();
-    if let Some(map) = result.as_object_mut() {
-        match status {
-            Some(status) => map.insert("status".into(), status),
-            None => map.shift_remove("status"),
-        };
+/// Metadata of built-in kinds that a write to `/status` may change too.
+///
+/// Source: the status strategies of Kubernetes, which put back little but the spec.
+fn is_open_to_status(kind: &Kind, name: &str) -> bool {
+    if matches!(kind.rules, Rules::Custom { .. }) {
+        return false;
     }
-    for (name, value) in [("managedFields", managed), ("resourceVersion", version)] {
-        if let Some(value) = value {
-            result["metadata"][name] = value;
+    match name {
+        "annotations" | "finalizers" => true,
+        "labels" => !matches!(&*kind.kind, "Deployment" | "ReplicaSet"),
+        "ownerReferences" => &*kind.kind != "Pod",
+        _ => false,
+    }
+}
+
+/// A write to `/status` changes status, and of the metadata managedFields, what is open to it (and
+/// the resourceVersion that the client states as a precondition).
+fn keep_all_but_status(kind: &Kind, new: &mut Value, old: &Value) {
+    let mut wanted = std::mem::take(new);
+    *new = old.clone();
+    let Some(map) = new.as_object_mut() else {
+        return;
+    };
+    match wanted
+        .as_object_mut()
+        .and_then(|map| map.shift_remove("status"))
+    {
+        Some(status) => map.insert("status".into(), status),
+        None => map.shift_remove("status"),
+    };
+    let Some(metadata) = map.get_mut("metadata").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let open = |name: &str| is_open_to_status(kind, name);
+    for name in [
+        "annotations",
+        "finalizers",
+        "labels",
+        "ownerReferences",
+        "managedFields",
+        "resourceVersion",
+    ] {
+        match wanted["metadata"].get(name) {
+            Some(value) if open(name) || matches!(name, "managedFields" | "resourceVersion") => {
+                metadata.insert(name.into(), value.clone());
+            }
+            None if open(name) => {
+                metadata.shift_remove(name);
+            }
+            _ => {}
         }
     }
-    *new = result;
 }
 
 /// Whether anything but metadata and status differs.

@@ -61,19 +61,22 @@ fn update_of_labels_counts_no_generation() {
 }
 
 #[test]
-fn update_of_status_changes_nothing_else() {
+fn update_of_status_changes_of_the_rest_only_annotations() {
     let old = json!({
-        "metadata": {"name": "x", "generation": 4, "resourceVersion": "7"},
+        "metadata": {"name": "x", "generation": 4, "resourceVersion": "7",
+                     "labels": {"a": "a"}, "annotations": {"gone": "1"}},
         "spec": {"replicas": 1},
     });
     let mut new = json!({
-        "metadata": {"name": "x", "labels": {"a": "b"}, "resourceVersion": "7"},
+        "metadata": {"name": "x", "labels": {"a": "b"}, "resourceVersion": "7",
+                     "annotations": {"deployment.kubernetes.io/revision": "1"}},
         "spec": {"replicas": 9},
         "status": {"replicas": 1},
     });
     deployments().prepare_update(&mut new, &old, Some("status"));
     let mut expected = old;
     expected["status"] = json!({"replicas": 1});
+    expected["metadata"]["annotations"] = json!({"deployment.kubernetes.io/revision": "1"});
     assert_eq!(new, expected);
 }
 
