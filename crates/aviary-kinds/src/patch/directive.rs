@@ -84,7 +84,7 @@ pub(super) fn plain(value: Value) -> Value {
         Value::Array(items) => Value::Array(
             items
                 .into_iter()
-                .filter(|item| !is_deletion(item))
+                .filter(|item| !is_deletion(item) && !is_remark(item))
                 .map(plain)
                 .collect(),
         ),
@@ -102,4 +102,10 @@ fn is_directive(key: &str) -> bool {
 /// An item that only says that another one goes away.
 pub(super) fn is_deletion(item: &Value) -> bool {
     item.get(MARKER).is_some_and(|word| word == "delete")
+}
+
+/// An item that only says how the list is to be merged.
+fn is_remark(item: &Value) -> bool {
+    let fields = item.as_object();
+    fields.is_some_and(|fields| fields.len() == 1 && fields.contains_key(MARKER))
 }

@@ -226,6 +226,11 @@ fn strategic_delete_directive_removes_item_and_replace_resets_list() {
         &json!({"containers": [{"name": "c"}, {"$patch": "replace"}]}),
         &json!({"containers": [{"name": "c"}]}),
     );
+    check(
+        json!({}),
+        &json!({"containers": [{"$patch": "replace"}, {"name": "c"}]}),
+        &json!({"containers": [{"name": "c"}]}),
+    );
 }
 
 #[test]
