@@ -2,7 +2,6 @@
 
 use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::{DeploymentStatus, ReplicaSet};
-use serde_json::json;
 
 use super::condition::{self, NEW_SET_AVAILABLE, TIMED_OUT};
 use super::{Rollout, replicas, revision};
@@ -210,18 +209,12 @@ impl Rollout<'_> {
         let key = revision::REVISION;
         let wanted = annotation(&self.deployment.metadata, key).map(ToOwned::to_owned);
         let revised = annotation(&before.metadata, key) != wanted.as_deref();
-        if before.status.as_ref() != Some(&status) {
-            // Servers take annotations in a status write, as Kubernetes does. On one that does not,
-            // the revision follows on the next plan.
+        if revised || before.status.as_ref() != Some(&status) {
+            // A status write takes annotations along, as in Kubernetes.
             self.deployment.status = Some(status);
             self.plan.actions.push(Action::UpdateStatus {
                 kind: DEPLOYMENT,
                 object: to_value(&self.deployment),
-            });
-        } else if revised {
-            self.plan.actions.push(Action::Patch {
-                target: object::target(&DEPLOYMENT, &before.metadata),
-                patch: json!({"metadata": {"annotations": {key: wanted}}}),
             });
         }
     }
