@@ -37,6 +37,11 @@ pub(crate) fn run(home: &Home, args: &NodeArgs) -> Result<ExitCode> {
                 programs,
                 listen_fds: args.publish.clone(),
             };
+            tracing::info!(
+                node = config.node_name,
+                programs = %config.programs.display(),
+                "agent started"
+            );
             aviary_node::run(config, cancel).await?;
             Ok(ExitCode::SUCCESS)
         })
