@@ -14,6 +14,11 @@ use crate::output;
 /// How long everything may take to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Whether the process has work left; one that only waits for its parent to notice has none.
+fn runs(pid: i32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|command| !command.is_empty())
+}
+
 /// Ends the supervisor, which ends everything else.
 pub(crate) fn run(home: &Home) -> Result<ExitCode> {
     let Some(up) = Up::load(home)? else {
@@ -27,7 +32,8 @@ pub(crate) fn run(home: &Home) -> Result<ExitCode> {
         .build()?
         .block_on(async {
             let started = Instant::now();
-            while Up::load(home)?.is_some() {
+            // The lock is free a moment before the process is gone.
+            while Up::load(home)?.is_some() || runs(up.pid) {
                 if started.elapsed() > PATIENCE {
                     bail!(
                         "process {} did not end within {} s",

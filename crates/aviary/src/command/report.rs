@@ -1,6 +1,7 @@
 //! What a running supervisor tells others of itself: `run/up.json`, guarded by `run/up.lock`.
 
 use std::fs::File;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -61,6 +62,18 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
+    /// Takes it, trying again while others hold it for at most `limit`.
+    pub(crate) fn take_within(home: &Home, limit: Duration) -> Result<Option<Self>> {
+        let begun = Instant::now();
+        loop {
+            let lock = Self::take(home)?;
+            if lock.is_some() || begun.elapsed() >= limit {
+                return Ok(lock);
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+
     /// Takes it, or gives `None` when another process holds it.
     pub(crate) fn take(home: &Home) -> Result<Option<Self>> {
         let path = home.join("run/up.lock");

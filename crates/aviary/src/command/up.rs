@@ -6,6 +6,8 @@ use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tokio::io::AsyncBufReadExt;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +21,10 @@ use crate::ports::Bound;
 use crate::supervise::{Part, Running, end};
 
 /// How long a part may take to be ready.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Commands that only ask whether a supervisor runs hold its lock for a moment.
+const PROBES: Duration = Duration::from_secs(2);
 
 /// What an installation is started with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +44,7 @@ pub(crate) fn run(home: &Home, args: &UpArgs, content: Content) -> Result<ExitCo
     if args.detach {
         return detach(home, args, content);
     }
-    let Some(_lock) = Lock::take(home)? else {
+    let Some(_lock) = Lock::take_within(home, PROBES)? else {
         bail!(
             "another `aviary` is just starting under `{}`",
             home.path().display()
@@ -100,6 +105,7 @@ fn detach(home: &Home, args: &UpArgs, content: Content) -> Result<ExitCode> {
         .process_group(0)
         .spawn()
         .context("cannot start the supervisor")?;
+    end_on_interrupt(Pid::from_raw(i32::try_from(child.id())?));
     let talk = child.stderr.take().context("no pipe")?;
     let mut ready = false;
     for line in BufReader::new(talk).lines() {
@@ -116,6 +122,21 @@ fn detach(home: &Home, args: &UpArgs, content: Content) -> Result<ExitCode> {
     }
     child.wait()?;
     Ok(ExitCode::FAILURE)
+}
+
+/// Ctrl-C while one waits for a detached supervisor ends it: nobody would know that it runs.
+///
+/// Its number is not given to another process before this one has waited for it.
+fn end_on_interrupt(supervisor: Pid) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        if let Ok(runtime) = runtime {
+            runtime.block_on(super::interrupted());
+            let _ = kill(supervisor, Signal::SIGTERM);
+        }
+    });
 }
 
 /// The line by which a detached supervisor lets its parent go.
@@ -143,7 +164,9 @@ async fn supervise(home: &Home, args: &UpArgs, content: Content) -> Result<ExitC
         parts.end_all().await;
         return Err(error);
     }
-    if !asked_to_stop.is_cancelled() {
+    if asked_to_stop.is_cancelled() {
+        parts.end_all().await;
+    } else {
         parts.report(up, true).store(home)?;
         if detached {
             output::note(READY);
@@ -155,8 +178,6 @@ async fn supervise(home: &Home, args: &UpArgs, content: Content) -> Result<ExitC
             ));
         }
         parts.run(home, &sockets, asked_to_stop).await;
-    } else {
-        parts.end_all().await;
     }
     if !detached {
         output::note("\nstopped; nothing of it runs any more");
@@ -358,7 +379,7 @@ async fn start(
         "node",
         parts.node.1.as_mut(),
         &parts.node.0,
-        demo::node_ready(&client),
+        Box::pin(demo::node_ready(&client)),
     )
     .await?;
     phase.done("pods on 10.244.0.0/16, Services on 10.96.0.0/16");
