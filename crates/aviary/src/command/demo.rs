@@ -9,7 +9,7 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::TokioExecutor;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Node};
-use kube::api::{Api, DynamicObject, Patch, PatchParams, WatchEvent, WatchParams};
+use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams, WatchEvent, WatchParams};
 use serde_json::json;
 
 use crate::home::{Home, write_private};
@@ -129,7 +129,7 @@ pub(crate) async fn gateway_ready(client: &kube::Client, phase: &Phase) -> Resul
 async fn available(deployments: &Api<Deployment>, names: &[String], phase: &Phase) -> Result<()> {
     let mut ready = std::collections::BTreeSet::new();
     loop {
-        let list = deployments.list(&Default::default()).await?;
+        let list = deployments.list(&ListParams::default()).await?;
         let mut version = list.metadata.resource_version.unwrap_or_default();
         for deployment in list.items {
             note_availability(&mut ready, &deployment, names);

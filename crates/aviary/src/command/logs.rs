@@ -22,7 +22,7 @@ pub(crate) fn run(home: &Home, args: &LogsArgs) -> Result<ExitCode> {
         .block_on(async {
             match args.subject.as_str() {
                 part @ ("control" | "node" | "sandbox" | "up") => {
-                    print_part(home, part, args).await?
+                    print_part(home, part, args).await?;
                 }
                 pod => print_pod(home, pod, args).await?,
             }
@@ -37,7 +37,10 @@ async fn print_part(home: &Home, part: &str, args: &LogsArgs) -> Result<()> {
     let mut text = Vec::new();
     file.read_to_end(&mut text)?;
     output::raw(last_lines(&text, args.tail));
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let at = file.stream_position()?;
         if file.metadata()?.len() < at {
@@ -47,7 +50,6 @@ async fn print_part(home: &Home, part: &str, args: &LogsArgs) -> Result<()> {
         file.read_to_end(&mut text)?;
         output::raw(&text);
     }
-    Ok(())
 }
 
 async fn print_pod(home: &Home, pod: &str, args: &LogsArgs) -> Result<()> {
