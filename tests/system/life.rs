@@ -330,5 +330,45 @@ fn supervisor_killed_takes_everything_along_and_starts_again() -> Result<()> {
     mesh.up("demo")?;
     mesh.kubectl("get configmap kept").ok()?;
     assert_eq!(mesh.get("/productpage", &[]).status, 200);
+    // What is just ending does not get into the way of a start at once.
+    mesh.kill("supervisor")?;
+    mesh.up("up")?;
+    mesh.kubectl("get configmap kept").ok().map(drop)
+}
+
+#[test]
+fn start_interrupted_by_ctrl_c_leaves_nothing() -> Result<()> {
+    let folder = std::env::temp_dir().join(format!("aviary-test-{}-ctrl-c", std::process::id()));
+    for detach in [false, true] {
+        for stage in ["run/up.json", "run/sandbox.json", "kubeconfig"] {
+            std::fs::create_dir_all(&folder)?;
+            let mut command = aviary(&folder)?;
+            command.args([
+                "demo",
+                "--gateway-port=0",
+                "--gateway-tls-port=0",
+                "--api-port=0",
+            ]);
+            command
+                .args(detach.then_some("--detach"))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            let mut starting = Foreground {
+                home: folder.clone(),
+                child: command.spawn()?,
+            };
+            eventually(stage, START, || Ok(folder.join(stage).exists()))?;
+            let supervisor = starting.status()?["processes"]["supervisor"].as_i64();
+            let ours = Footprint::of(&folder, supervisor.context("no supervisor")?);
+            let begun = Instant::now();
+            starting.signal("-INT")?;
+            starting.child.wait()?;
+            println!(
+                "detach {detach}, at {stage}: ended after {:?}",
+                begun.elapsed()
+            );
+            assert_gone(&ours);
+        }
+    }
     Ok(())
 }
