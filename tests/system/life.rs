@@ -169,6 +169,15 @@ fn commands_of_a_running_demo_do_what_they_say() -> Result<()> {
         Ok(log.stdout.contains("GET /ratings/"))
     })?;
 
+    image_of_the_user(&mesh)?;
+    let ours = footprint(&mesh)?;
+    mesh.down()?;
+    assert_gone(&ours);
+    Ok(())
+}
+
+/// An image reference that stands for a command of this machine runs as a pod.
+fn image_of_the_user(mesh: &Installation) -> Result<()> {
     let reference = "example.com/shop/cart:2.0";
     mesh.aviary([
         "image",
@@ -192,10 +201,6 @@ fn commands_of_a_running_demo_do_what_they_say() -> Result<()> {
     mesh.kubectl("wait --for=condition=Ready pod/cart --timeout=60s")
         .ok()?;
     assert_eq!(mesh.aviary(["logs", "cart"]).ok()?.stdout, "cart\n");
-
-    let ours = footprint(&mesh)?;
-    mesh.down()?;
-    assert_gone(&ours);
     Ok(())
 }
 
