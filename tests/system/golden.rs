@@ -12,7 +12,7 @@ use regex::Regex;
 use serde_json::Value;
 
 /// Long enough for a rollout of three pods that must each be ready for five seconds.
-const SETTLED: Duration = Duration::from_secs(120);
+const SETTLED: Duration = Duration::from_mins(2);
 /// Nothing may have moved for so long: events are written beside the objects they are about.
 const QUIET: Duration = Duration::from_millis(1200);
 
@@ -172,13 +172,12 @@ fn differences(step: &Step, wanted: &Outcome, seen: &Outcome) -> String {
         if wanted == seen {
             continue;
         }
-        let lines = |text: &str, other: &str, sign: char| -> String {
+        for (one, other, sign) in [(&wanted, &seen, "  - "), (&seen, &wanted, "  + ")] {
             let other: Vec<&str> = other.lines().collect();
-            let own = text.lines().filter(|line| !other.contains(line));
-            own.map(|line| format!("  {sign} {line}\n")).collect()
-        };
-        text += &lines(&wanted, &seen, '-');
-        text += &lines(&seen, &wanted, '+');
+            for line in one.lines().filter(|line| !other.contains(line)) {
+                text.extend([sign, line, "\n"]);
+            }
+        }
         text += "  (lines in another order or number)\n";
     }
     text

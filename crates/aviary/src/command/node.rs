@@ -21,7 +21,10 @@ pub(crate) fn run(home: &Home, args: &NodeArgs) -> Result<ExitCode> {
     }
     super::start_logging();
     let program = std::env::current_exe().context("cannot find my own program")?;
-    let programs = program.parent().unwrap_or_else(|| Path::new("/")).to_owned();
+    let programs = program
+        .parent()
+        .unwrap_or_else(|| Path::new("/"))
+        .to_owned();
     let program = program.to_string_lossy().into_owned();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
