@@ -795,6 +795,17 @@ impl Admission for Hook {
 }
 
 #[tokio::test]
+async fn admission_hooks_own_nothing() {
+    let fixture = Fixture::with(vec![Arc::new(Hook)]).await;
+    let body = json!({ "metadata": { "name": "m" }, "data": { "k": "v" } });
+    let (code, object) = fixture.post(MAPS, body).await;
+    assert_eq!(code, 201, "{object}");
+    assert_eq!(object["metadata"]["labels"]["phase"], "Active");
+    let fields = &object["metadata"]["managedFields"][0]["fieldsV1"];
+    assert_eq!(fields, &json!({ "f:data": { ".": {}, "f:k": {} } }));
+}
+
+#[tokio::test]
 async fn admission_hooks_change_warn_and_refuse() {
     let fixture = Fixture::with(vec![Arc::new(Hook)]).await;
     let request = |name: &str| {

@@ -63,6 +63,7 @@ pub(crate) async fn store(
         .old
         .map(|old| super::reply::converted(call, &old.value));
     let old = shown_old.as_deref();
+    let owned = (!base.applied).then(|| owners(call, base, old, &new));
     admit(api, call, base, &snapshot, &mut new)?;
     match old {
         None => {
@@ -91,15 +92,8 @@ pub(crate) async fn store(
     if is_definition {
         define(&snapshot, &mut new, base.name);
     }
-    if !base.applied {
-        let manager = call.manager();
-        let write = fields::Write {
-            kind: base.kind,
-            manager: &manager,
-            subresource: base.subresource,
-            now: now(),
-        };
-        fields::managed(&write, old, &mut new);
+    if let Some(owned) = owned {
+        new["metadata"]["managedFields"] = owned;
     }
     if let (Some(object), Some(old)) = (base.old, old)
         && same(old, &new)
@@ -120,6 +114,28 @@ pub(crate) async fn store(
         api.refresh_registry();
     }
     Ok(attempt)
+}
+
+/// Who owns which field after a write: the writer owns what it sent and the defaults of that, but
+/// nothing that admission or allocation adds later.
+/// Otherwise a change to server-side apply would take those fields away.
+/// Source: Kubernetes `apiserver/pkg/endpoints/handlers/create.go`.
+fn owners(call: &Call, base: &Base<'_>, old: Option<&Value>, sent: &Value) -> Value {
+    let mut seen = sent.clone();
+    base.kind.default(&mut seen);
+    match old {
+        None => base.kind.prepare_create(&mut seen),
+        Some(old) => base.kind.prepare_update(&mut seen, old, base.subresource),
+    }
+    let manager = call.manager();
+    let write = fields::Write {
+        kind: base.kind,
+        manager: &manager,
+        subresource: base.subresource,
+        now: now(),
+    };
+    fields::managed(&write, old, &mut seen);
+    seen["metadata"]["managedFields"].take()
 }
 
 /// Whether an update would store what is there already.
