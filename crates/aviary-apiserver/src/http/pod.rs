@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use aviary_kinds::{Status, fields};
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
@@ -170,7 +170,14 @@ async fn log(api: &Arc<Api>, call: &Call) -> Result<Reply, Status> {
             "the node agent does not answer ({error}); see whether `aviary up` still runs"
         ))
     })?;
-    Ok(Reply::Response(response))
+    if response.status() == StatusCode::OK {
+        return Ok(Reply::Response(response));
+    }
+    let text = response.into_body().collect().await;
+    let text = text.map(|text| String::from_utf8_lossy(&text.to_bytes()).into_owned());
+    Err(Status::bad_request(text.unwrap_or_else(|error| {
+        format!("the node agent has no log: {error}")
+    })))
 }
 
 /// The container whose log is meant.
