@@ -51,6 +51,7 @@ Then open the printed page and shift traffic with kubectl:
     },
     /// Run a command inside a pod, or with `--node` in the node's network (pod and Service addresses are reachable).
     #[command(after_help = "\
+Examples:
   aviary exec reviews-v1-5bd5f585b4-x8btg -- ps
   aviary exec -n prod -c reviews POD -- env
   aviary exec --node -- curl -s http://10.96.0.1")]
@@ -59,6 +60,7 @@ Then open the printed page and shift traffic with kubectl:
     Shell,
     /// Print logs: of `control`, `node` or a pod.
     #[command(after_help = "\
+Examples:
   aviary logs control
   aviary logs -n prod POD -c istio-proxy")]
     Logs(LogsArgs),
@@ -145,7 +147,7 @@ pub(crate) struct LogsArgs {
 pub(crate) enum ImageCommand {
     /// Let an image reference stand for a command of this machine.
     #[command(
-        after_help = "  aviary image add example.com/shop/cart:2.0 -- /usr/bin/python3 -m http.server 8000"
+        after_help = "Example:\n  aviary image add example.com/shop/cart:2.0 -- /usr/bin/python3 -m http.server 8000"
     )]
     Add {
         /// The reference as pods write it; without a tag it stands for every tag.

@@ -26,9 +26,13 @@ pub(crate) enum Identity {
 /// The tokens are not there: the API server has never been started.
 pub(crate) fn connect(home: &Home, identity: Identity) -> Result<kube::Client> {
     let path = home.join("pki/tokens.json");
-    let tokens: serde_json::Value = serde_json::from_slice(
-        &std::fs::read(&path).with_context(|| format!("cannot read `{}`", path.display()))?,
-    )?;
+    let tokens: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).with_context(|| {
+            format!(
+                "cannot read `{}`; start the mesh with `aviary up`",
+                path.display()
+            )
+        })?)?;
     let name = match identity {
         Identity::Admin => "admin",
         Identity::Node => "node",

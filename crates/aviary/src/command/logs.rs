@@ -4,7 +4,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use futures::AsyncReadExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, LogParams};
@@ -60,7 +60,15 @@ async fn print_pod(home: &Home, pod: &str, args: &LogsArgs) -> Result<()> {
         tail_lines: args.tail.and_then(|lines| i64::try_from(lines).ok()),
         ..LogParams::default()
     };
-    let mut log = pods.log_stream(pod, &params).await?;
+    let mut log = match pods.log_stream(pod, &params).await {
+        Err(kube::Error::Api(status)) => bail!("{}", status.message),
+        log => log.with_context(|| {
+            format!(
+                "the API server of `{}` does not answer",
+                home.path().display()
+            )
+        })?,
+    };
     let mut chunk = vec![0; 16 * 1024];
     loop {
         match log.read(&mut chunk).await? {
