@@ -184,13 +184,14 @@ impl Desk {
         self.changed.notify_one();
     }
 
-    /// Gives a key back after a failure; `reason` is told to the next plan where given.
-    pub(super) fn failed(&self, key: &Key, reason: Option<String>) {
+    /// Gives a key back after a failure; `reason` is told to the next plan where given, `stale` says
+    /// that only the cache was behind.
+    pub(super) fn failed(&self, key: &Key, reason: Option<String>, stale: bool) {
         let mut state = self.state.lock();
         if let Some(reason) = reason {
             state.failures.insert(key.clone(), reason);
         }
-        state.queue.failed(key, Instant::now());
+        state.queue.failed(key, Instant::now(), stale);
         self.changed.notify_one();
     }
 

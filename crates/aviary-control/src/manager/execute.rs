@@ -41,7 +41,8 @@ pub(super) async fn run(desk: Arc<Desk>, key: Key) {
             } else {
                 tracing::warn!(?controller, key.namespace, key.name, %error, "retrying");
             }
-            desk.failed(&key, reason_for_status(&key, action, &error));
+            let reason = reason_for_status(&key, action, &error);
+            desk.failed(&key, reason, passes(&error));
             return;
         }
     }

@@ -8,6 +8,8 @@ use tokio::time::Instant;
 
 const FIRST_RETRY: Duration = Duration::from_millis(5);
 const LAST_RETRY: Duration = Duration::from_secs(30);
+/// So often work that only met a stale cache is tried again without waiting longer each time.
+const STALE_RETRIES: u32 = 8;
 
 /// Keys to work on, now or later.
 #[derive(Debug, Default)]
@@ -54,14 +56,26 @@ impl Queue {
     }
 
     /// The work failed and is to be tried again, later each time.
-    pub(super) fn failed(&mut self, key: &Key, now: Instant) {
+    ///
+    /// `stale` says that the cache was behind, as when another controller wrote the object first:
+    /// the first such failures do not slow the key down, and a change that came up meanwhile is
+    /// taken at once. A rollout that waits longer each time would fall behind its user's next step.
+    pub(super) fn failed(&mut self, key: &Key, now: Instant, stale: bool) {
         let attempts = self.attempts.entry(key.clone()).or_default();
+        let patient = stale && *attempts < STALE_RETRIES;
+        let doublings = if stale {
+            attempts.saturating_sub(STALE_RETRIES)
+        } else {
+            *attempts
+        };
         let pause = FIRST_RETRY
-            .saturating_mul(1 << (*attempts).min(16))
+            .saturating_mul(1 << doublings.min(16))
             .min(LAST_RETRY);
         *attempts += 1;
-        // What came up meanwhile waits too, or a failing key would never pause.
-        self.again.remove(key);
+        if !patient {
+            // What came up meanwhile waits too, or a failing key would never pause.
+            self.again.remove(key);
+        }
         self.finish(key, Some(now + pause));
     }
 
@@ -128,10 +142,26 @@ mod tests {
         for _ in 0..3 {
             let at = queue.next_timer().unwrap_or(now);
             let taken = queue.take(at).expect("a key");
-            queue.failed(&taken, at);
+            queue.failed(&taken, at, false);
             pauses.push(queue.next_timer().expect("a timer") - at);
         }
         assert_eq!(pauses, [5, 10, 20].map(Duration::from_millis));
+    }
+
+    #[tokio::test]
+    async fn queue_key_that_met_a_stale_cache_takes_a_newer_change_at_once() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.add(key("a"));
+        for _ in 0..STALE_RETRIES {
+            let taken = queue.take(now).expect("a key");
+            queue.add(key("a"));
+            queue.failed(&taken, now, true);
+        }
+        let taken = queue.take(now).expect("a key");
+        queue.add(key("a"));
+        queue.failed(&taken, now, true);
+        assert_eq!(queue.take(now), None);
     }
 
     #[tokio::test]
