@@ -280,11 +280,15 @@ async fn node_serves_pods_and_leaves_nothing_behind() {
         "{answers:?}"
     );
 
-    // A meshed pod's sidecar takes what comes in and what goes out.
+    // A meshed pod's sidecar takes what comes in, except from the node, and what goes out.
     let meshed = address(&statuses, "meshed");
     assert_eq!(
-        node.ask(None, &meshed, "8080", "1"),
+        node.ask(Some("web-a"), &meshed, "8080", "1"),
         BTreeMap::from([("sidecar".to_owned(), 1)])
+    );
+    assert_eq!(
+        node.ask(None, &meshed, "8080", "1"),
+        BTreeMap::from([("meshed".to_owned(), 1)])
     );
     assert_eq!(
         node.ask(Some("meshed"), VIP, "80", "1"),
