@@ -240,6 +240,22 @@ async fn eventually(what: &str, mut attempt: impl FnMut() -> bool) {
 
 const NAMES: [&str; 3] = ["web-a", "web-b", "meshed"];
 
+/// A meshed pod's sidecar takes what comes in, except from the node, and what goes out.
+fn meshed_pod_is_redirected(node: &Node, meshed: &str) {
+    assert_eq!(
+        node.ask(Some("web-a"), meshed, "8080", "1"),
+        BTreeMap::from([("sidecar".to_owned(), 1)])
+    );
+    assert_eq!(
+        node.ask(None, meshed, "8080", "1"),
+        BTreeMap::from([("meshed".to_owned(), 1)])
+    );
+    assert_eq!(
+        node.ask(Some("meshed"), VIP, "80", "1"),
+        BTreeMap::from([("sidecar".to_owned(), 1)])
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_serves_pods_and_leaves_nothing_behind() {
     let Some((mut node, api)) = Node::start() else {
@@ -280,20 +296,7 @@ async fn node_serves_pods_and_leaves_nothing_behind() {
         "{answers:?}"
     );
 
-    // A meshed pod's sidecar takes what comes in, except from the node, and what goes out.
-    let meshed = address(&statuses, "meshed");
-    assert_eq!(
-        node.ask(Some("web-a"), &meshed, "8080", "1"),
-        BTreeMap::from([("sidecar".to_owned(), 1)])
-    );
-    assert_eq!(
-        node.ask(None, &meshed, "8080", "1"),
-        BTreeMap::from([("meshed".to_owned(), 1)])
-    );
-    assert_eq!(
-        node.ask(Some("meshed"), VIP, "80", "1"),
-        BTreeMap::from([("sidecar".to_owned(), 1)])
-    );
+    meshed_pod_is_redirected(&node, &address(&statuses, "meshed"));
 
     // Pods outlive their agent, and the next one takes them over.
     node.kill_agent();
