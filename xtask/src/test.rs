@@ -5,9 +5,6 @@ use anyhow::Result;
 use crate::run::{cargo, program, step, target};
 use crate::{tidy, tools};
 
-/// Programs that the system tests run.
-const PROGRAMS: [&str; 7] = ["build", "-p", "aviary", "-p", "bookinfo", "-p", "micro-api"];
-
 /// Runs the checks in order and stops at the first that fails.
 pub(crate) fn run(system: Option<&str>) -> Result<()> {
     if system.is_none() {
@@ -47,10 +44,11 @@ pub(crate) fn run(system: Option<&str>) -> Result<()> {
         Ok(())
     })?;
     step("build of what the system tests run", || {
-        program(cargo(&PROGRAMS).arg("--locked"))
+        // The whole workspace, as above: another choice of packages would build its dependencies anew.
+        program(&mut cargo(&["build", "--locked", "--workspace"]))
     })?;
     step("system tests: the tutorials and the faults", || {
-        let mut tests = cargo(&["test", "--locked", "-p", "aviary-tests"]);
+        let mut tests = cargo(&["test", "--locked", "--workspace", "--test", "system"]);
         tests
             .env("AVIARY_TEST_PROGRAMS", target().join("debug"))
             .envs(kubectl.map(|path| ("AVIARY_TEST_KUBECTL", path)))
