@@ -1,6 +1,9 @@
-//! A client's connection whose first bytes may have been looked at already.
+//! A connection as everything above it sees it: bytes in, bytes out, encrypted or not.
+//!
+//! Its first bytes may have been looked at already; they are given once more.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,19 +11,58 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// A TCP connection that gives the bytes it was peeked for once more.
+/// A connection of either side.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    tcp: TcpStream,
+    io: Io,
+    /// Read by [`Stream::look`] and not given out yet.
     seen: BytesMut,
 }
 
+/// What carries the bytes.
+#[derive(Debug)]
+enum Io {
+    Plain(TcpStream),
+}
+
 impl Stream {
+    /// A connection without encryption.
     pub(crate) fn new(tcp: TcpStream) -> Self {
         Self {
-            tcp,
+            io: Io::Plain(tcp),
             seen: BytesMut::new(),
         }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.io {
+            Io::Plain(tcp) => tcp,
+        }
+    }
+
+    /// The socket, when the bytes on it are the bytes of this stream: none was looked at and
+    /// nothing is encrypted.
+    pub(crate) fn plain(&self) -> Option<&TcpStream> {
+        match &self.io {
+            Io::Plain(tcp) if self.seen.is_empty() => Some(tcp),
+            Io::Plain(_) => None,
+        }
+    }
+
+    /// Our end of the connection.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp().local_addr()
+    }
+
+    /// The other end of the connection.
+    ///
+    /// # Errors
+    /// When the connection is gone.
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp().peer_addr()
     }
 
     /// The bytes looked at so far.
@@ -30,7 +72,31 @@ impl Stream {
 
     /// Waits for more bytes and keeps them; 0 at the end of the stream. Cancel safe.
     pub(crate) async fn look(&mut self) -> io::Result<usize> {
-        self.tcp.read_buf(&mut self.seen).await
+        match &mut self.io {
+            Io::Plain(tcp) => tcp.read_buf(&mut self.seen).await,
+        }
+    }
+
+    /// Ready when a read would give bytes, the end or an error. It holds no buffer, so a
+    /// connection that waits here costs none; a read after it may still find nothing yet.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.seen.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        match &self.io {
+            Io::Plain(tcp) => tcp.poll_read_ready(cx),
+        }
+    }
+
+    /// Whether the other side neither sent anything nor ended the connection while it was not in
+    /// use. Costs a system call only when the reactor saw an event. A byte that is found is
+    /// lost: such a connection is not to be used again.
+    pub(crate) fn is_quiet(&mut self) -> bool {
+        let would_block = |result: io::Result<usize>| matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        self.seen.is_empty()
+            && match &mut self.io {
+                Io::Plain(tcp) => would_block(tcp.try_read(&mut [0])),
+            }
     }
 }
 
@@ -41,11 +107,13 @@ impl AsyncRead for Stream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.seen.is_empty() {
-            return Pin::new(&mut self.tcp).poll_read(cx, buf);
+            return match &mut self.io {
+                Io::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            };
         }
         let count = self.seen.len().min(buf.remaining());
-        let part = self.seen.split_to(count);
-        buf.put_slice(part.chunk());
+        buf.put_slice(&self.seen[..count]);
+        self.seen.advance(count);
         if self.seen.is_empty() {
             self.seen = BytesMut::new();
         }
@@ -59,26 +127,37 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write(cx, buf)
+        match &mut self.io {
+            Io::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+        }
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
+        match &mut self.io {
+            Io::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        match &mut self.io {
+            Io::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        match &mut self.io {
+            Io::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;
