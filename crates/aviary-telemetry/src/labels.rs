@@ -76,6 +76,37 @@ impl Labels {
 
     /// The labels in Prometheus' text form, without braces, in a fixed order.
     pub fn text(&self) -> String {
+        Written {
+            reporter: self.reporter,
+            source: (&self.source, ""),
+            destination: (&self.destination, ""),
+            service: &self.service,
+            protocol: self.protocol,
+            code: self.code,
+            grpc_status: &self.grpc_status,
+            flags: &self.flags,
+            security: self.security,
+        }
+        .text()
+    }
+}
+
+/// The labels of a series as they are written; each side with the identity that it proved.
+pub(crate) struct Written<'a> {
+    pub(crate) reporter: Reporter,
+    pub(crate) source: (&'a WorkloadLabels, &'a str),
+    pub(crate) destination: (&'a WorkloadLabels, &'a str),
+    pub(crate) service: &'a ServiceLabels,
+    pub(crate) protocol: Protocol,
+    pub(crate) code: u16,
+    pub(crate) grpc_status: &'a str,
+    pub(crate) flags: &'a str,
+    pub(crate) security: Security,
+}
+
+impl Written<'_> {
+    /// Prometheus' text form, without braces, in a fixed order.
+    pub(crate) fn text(&self) -> String {
         let mut text = String::with_capacity(900);
         let mut put = |name: &str, value: &str| {
             let separator = if text.is_empty() { "" } else { "," };
@@ -90,8 +121,8 @@ impl Labels {
                 Reporter::Destination => "destination",
             },
         );
-        workload("source", &self.source, &mut put);
-        workload("destination", &self.destination, &mut put);
+        workload("source", self.source, &mut put);
+        workload("destination", self.destination, &mut put);
         put("destination_service", known(&self.service.host));
         put("destination_service_name", known(&self.service.name));
         put(
@@ -108,9 +139,9 @@ impl Labels {
         );
         if self.protocol != Protocol::Tcp {
             put("response_code", &self.code.to_string());
-            put("grpc_response_status", &self.grpc_status);
+            put("grpc_response_status", self.grpc_status);
         }
-        put("response_flags", &self.flags);
+        put("response_flags", self.flags);
         put(
             "connection_security_policy",
             match self.security {
@@ -156,17 +187,20 @@ fn known(value: &str) -> &str {
     if value.is_empty() { "unknown" } else { value }
 }
 
-fn workload(side: &str, labels: &WorkloadLabels, put: &mut impl FnMut(&str, &str)) {
+fn workload(
+    side: &str,
+    (labels, principal): (&WorkloadLabels, &str),
+    put: &mut impl FnMut(&str, &str),
+) {
     let revision = if labels.canonical_revision.is_empty() && !labels.canonical_service.is_empty() {
         "latest"
     } else {
         known(&labels.canonical_revision)
     };
-    // Identities come with mutual TLS; until then nobody has proved one.
     for (name, value) in [
         ("workload", known(&labels.workload)),
         ("workload_namespace", known(&labels.namespace)),
-        ("principal", "unknown"),
+        ("principal", known(principal)),
         ("app", known(&labels.app)),
         ("version", known(&labels.version)),
         ("canonical_service", known(&labels.canonical_service)),

@@ -3,14 +3,20 @@
 //! Nothing here has a clock, a socket or a file: callers say what happened and when, and get
 //! text to serve or write.
 //!
-//! Read first: [`Registry`], [`access_log::Entry`], [`trace::prepare`].
+//! Read first: [`Recorder`], [`Totals`], [`access_log::Entry`], [`trace::prepare`].
 
 pub mod labels;
+pub mod flags;
 pub mod histogram;
+pub mod recorder;
+pub mod totals;
 pub mod registry;
 pub mod access_log;
 pub mod trace;
 pub mod peer;
 
+pub use flags::Flags;
 pub use labels::{Labels, Protocol, Reporter, Security};
+pub use recorder::Recorder;
 pub use registry::Registry;
+pub use totals::Totals;

@@ -1,5 +1,8 @@
 //! What two proxies tell each other of their workloads, in one header each way.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use aviary_mesh::endpoint::WorkloadLabels;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,6 +27,35 @@ pub fn decode(value: &str) -> Option<WorkloadLabels> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(value).ok()?).ok()
 }
 
+/// Values that one worker remembers at most.
+const PEERS_LIMIT: usize = 1024;
+
+/// The peers that a worker met, so that the labels of one keep their address from request to
+/// request, and a value is decoded once. It belongs to one thread.
+#[derive(Debug, Default)]
+pub struct Peers {
+    known: HashMap<Box<str>, Option<Arc<WorkloadLabels>>>,
+}
+
+impl Peers {
+    /// The labels in a header value, as [`decode`] finds them.
+    pub fn meet(&mut self, value: &str) -> Option<Arc<WorkloadLabels>> {
+        if value.len() > LIMIT {
+            return None;
+        }
+        if let Some(known) = self.known.get(value) {
+            return known.clone();
+        }
+        if self.known.len() >= PEERS_LIMIT {
+            // Most likely made up; real ones come back at once.
+            self.known.clear();
+        }
+        let labels = decode(value).map(Arc::new);
+        self.known.insert(value.into(), labels.clone());
+        labels
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +67,19 @@ mod tests {
             ..WorkloadLabels::default()
         };
         assert_eq!(decode(&encode(&labels)), Some(labels));
+    }
+
+    #[test]
+    fn meet_same_value_gives_the_same_labels() {
+        let value = encode(&WorkloadLabels::default());
+        let mut peers = Peers::default();
+        let first = peers.meet(&value).unwrap();
+        assert!(Arc::ptr_eq(&first, &peers.meet(&value).unwrap()));
+        assert_eq!(peers.meet("made up"), None);
+        for number in 0..PEERS_LIMIT * 2 {
+            assert_eq!(peers.meet(&number.to_string()), None);
+        }
+        assert!(peers.known.len() <= PEERS_LIMIT);
     }
 
     #[test]
