@@ -4,9 +4,10 @@
 //! may use `aviary-telemetry`. ARCHITECTURE.md gives the reasons.
 
 /// Crates of the workspace by layer, lowest first.
-const LAYERS: [(&str, u8); 16] = [
+const LAYERS: [(&str, u8); 17] = [
     ("aviary-api", 0),
     ("aviary-mesh", 1),
+    ("aviary-http", 1),
     ("aviary-kinds", 1),
     ("aviary-xds", 2),
     ("aviary-translate", 2),
@@ -24,10 +25,11 @@ const LAYERS: [(&str, u8); 16] = [
 ];
 
 /// Crates that decide and never act.
-pub(crate) const PURE: [&str; 6] = [
+pub(crate) const PURE: [&str; 7] = [
     "aviary-api",
     "aviary-kinds",
     "aviary-mesh",
+    "aviary-http",
     "aviary-xds",
     "aviary-translate",
     "aviary-plan",

@@ -1,0 +1,299 @@
+//! The fields of a message: spans into the bytes that came in.
+
+use std::borrow::Cow;
+
+use crate::name::{Key, Name};
+
+/// One field line; all offsets are into [`Fields::bytes`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line {
+    /// First byte of the name.
+    pub(crate) start: u32,
+    /// Bytes of the name.
+    pub(crate) name_len: u32,
+    /// First byte of the value.
+    pub(crate) value: u32,
+    /// Bytes of the value, without white space around it.
+    pub(crate) value_len: u32,
+    /// After the line's CRLF.
+    pub(crate) end: u32,
+    /// Number of the name.
+    pub(crate) name: Name,
+}
+
+/// Fields in the order in which they came.
+///
+/// A field that is removed leaves its bytes behind as a gap; a field that is added stands at the
+/// end. Offsets have 32 bits, and nothing is added beyond 4 GiB.
+#[derive(Debug, Clone, Default)]
+pub struct Fields {
+    /// Field lines with CRLF, and gaps.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) lines: Vec<Line>,
+}
+
+impl Fields {
+    /// No fields.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets all fields and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.lines.clear();
+    }
+
+    /// Number of field lines.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Bytes that [`Fields::write_runs`] will append.
+    pub fn wire_len(&self) -> usize {
+        self.lines
+            .iter()
+            .map(|line| (line.end - line.start) as usize)
+            .sum()
+    }
+
+    /// Value of the first field with this name.
+    pub fn get<'k>(&self, key: impl Into<Key<'k>>) -> Option<&[u8]> {
+        let key = key.into();
+        self.lines
+            .iter()
+            .find(|line| self.is(line, &key))
+            .map(|line| self.value(line))
+    }
+
+    /// Value of the first field with this name, when it is UTF-8.
+    pub fn text<'k>(&self, key: impl Into<Key<'k>>) -> Option<&str> {
+        std::str::from_utf8(self.get(key)?).ok()
+    }
+
+    /// Values of all fields with this name, in order.
+    pub fn get_all<'s, 'k: 's>(
+        &'s self,
+        key: impl Into<Key<'k>>,
+    ) -> impl Iterator<Item = &'s [u8]> + 's {
+        let key = key.into();
+        self.lines
+            .iter()
+            .filter(move |line| self.is(line, &key))
+            .map(|line| self.value(line))
+    }
+
+    /// Whether there is a field with this name.
+    pub fn contains<'k>(&self, key: impl Into<Key<'k>>) -> bool {
+        let key = key.into();
+        self.lines.iter().any(|line| self.is(line, &key))
+    }
+
+    /// All values with this name as one text: joined by `; ` for `cookie` and by `,` otherwise.
+    /// `None` when there is none, or one is not UTF-8.
+    ///
+    /// Source: RFC 9110 §5.3, RFC 9113 §8.2.3; Envoy `HeaderUtility::getAllOfHeaderAsString`.
+    pub fn joined<'k>(&self, key: impl Into<Key<'k>>) -> Option<Cow<'_, str>> {
+        let key = key.into();
+        let mut values = self.lines.iter().filter(|line| self.is(line, &key));
+        let text = |line| std::str::from_utf8(self.value(line)).ok();
+        let first = text(values.next()?)?;
+        let Some(second) = values.next() else {
+            return Some(Cow::Borrowed(first));
+        };
+        let separator = if key.name() == Name::Cookie {
+            "; "
+        } else {
+            ","
+        };
+        let mut joined = first.to_owned();
+        for line in std::iter::once(second).chain(values) {
+            joined.push_str(separator);
+            joined.push_str(text(line)?);
+        }
+        Some(Cow::Owned(joined))
+    }
+
+    /// Removes all fields with this name, and says whether there was one.
+    pub fn remove<'k>(&mut self, key: impl Into<Key<'k>>) -> bool {
+        let key = key.into();
+        let Self { bytes, lines } = self;
+        let before = lines.len();
+        lines.retain(|line| !is(bytes, line, &key));
+        lines.len() < before
+    }
+
+    /// Removes the fields for which `gone` is true of name (as sent) and number, in one pass.
+    pub fn remove_where(&mut self, mut gone: impl FnMut(Name, &[u8]) -> bool) {
+        let Self { bytes, lines } = self;
+        lines.retain(|line| !gone(line.name, slice(bytes, line.start, line.name_len)));
+    }
+
+    /// Removes all fields with this name and adds one at the end.
+    pub fn set<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) {
+        let key = key.into();
+        self.remove(key);
+        self.append(key, value);
+    }
+
+    /// Adds a field at the end.
+    ///
+    /// A name that is no token adds nothing. Control bytes of the value become spaces, so that
+    /// no value makes a field or a message of its own (RFC 9110 §5.5).
+    pub fn append<'k>(&mut self, key: impl Into<Key<'k>>, value: &[u8]) {
+        let key = key.into();
+        let name = key.text().as_bytes();
+        if key.name() == Name::Other && !is_token(name) {
+            return;
+        }
+        self.push(key.name(), name, value);
+    }
+
+    /// Adds a field whose name is a token.
+    pub(crate) fn push(&mut self, name: Name, text: &[u8], value: &[u8]) {
+        let start = self.bytes.len();
+        let length = text.len() + value.len() + 4;
+        if u32::try_from(start + length).is_err() {
+            return;
+        }
+        self.bytes.reserve(length);
+        self.bytes.extend_from_slice(text);
+        self.bytes.extend_from_slice(b": ");
+        let value_at = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        if !is_clean(value) {
+            for byte in &mut self.bytes[value_at..] {
+                if is_control(*byte) {
+                    *byte = b' ';
+                }
+            }
+        }
+        self.bytes.extend_from_slice(b"\r\n");
+        self.lines.push(Line {
+            start: offset(start),
+            name_len: offset(text.len()),
+            value: offset(value_at),
+            value_len: offset(value.len()),
+            end: offset(self.bytes.len()),
+            name,
+        });
+    }
+
+    /// Name as sent, and value, of each field in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.lines
+            .iter()
+            .map(|line| (self.name(line), self.value(line)))
+    }
+
+    /// Number of the name, name as sent, and value, of each field in order.
+    pub fn named(&self) -> impl Iterator<Item = (Name, &[u8], &[u8])> {
+        self.lines
+            .iter()
+            .map(|line| (line.name, self.name(line), self.value(line)))
+    }
+
+    /// Appends the field lines; lines whose bytes are adjacent are copied at once, exactly as they
+    /// came.
+    pub fn write_runs(&self, out: &mut Vec<u8>) {
+        let mut lines = self.lines.iter();
+        let Some(first) = lines.next() else { return };
+        let (mut start, mut end) = (first.start, first.end);
+        for line in lines {
+            if line.start != end {
+                out.extend_from_slice(slice(&self.bytes, start, end - start));
+                start = line.start;
+            }
+            end = line.end;
+        }
+        out.extend_from_slice(slice(&self.bytes, start, end - start));
+    }
+
+    pub(crate) fn name(&self, line: &Line) -> &[u8] {
+        slice(&self.bytes, line.start, line.name_len)
+    }
+
+    pub(crate) fn value(&self, line: &Line) -> &[u8] {
+        slice(&self.bytes, line.value, line.value_len)
+    }
+
+    fn is(&self, line: &Line, key: &Key<'_>) -> bool {
+        is(&self.bytes, line, key)
+    }
+}
+
+impl PartialEq for Fields {
+    /// Same names as sent and same values, in the same order.
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Fields {}
+
+#[inline]
+fn is(bytes: &[u8], line: &Line, key: &Key<'_>) -> bool {
+    line.name == key.name()
+        && (key.name() != Name::Other
+            || line.name_len as usize == key.text().len()
+                && slice(bytes, line.start, line.name_len)
+                    .eq_ignore_ascii_case(key.text().as_bytes()))
+}
+
+#[inline]
+fn slice(bytes: &[u8], start: u32, length: u32) -> &[u8] {
+    &bytes[start as usize..start as usize + length as usize]
+}
+
+/// An offset below 4 GiB: callers have checked.
+#[inline]
+pub(crate) fn offset(at: usize) -> u32 {
+    debug_assert!(u32::try_from(at).is_ok());
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// Control bytes but the horizontal tab.
+#[inline]
+pub(crate) fn is_control(byte: u8) -> bool {
+    (byte < b' ' && byte != b'\t') || byte == 0x7f
+}
+
+/// Whether a value has no control bytes but tabs.
+pub(crate) fn is_clean(value: &[u8]) -> bool {
+    !value
+        .iter()
+        .fold(false, |bad, byte| bad | is_control(*byte))
+}
+
+/// Whether `text` is a token: a name of a field, a method.
+///
+/// Source: RFC 9110 §5.6.2.
+pub fn is_token(text: &[u8]) -> bool {
+    !text.is_empty() && token_len(text) == text.len()
+}
+
+/// How many bytes at the start of `text` belong to a token.
+#[inline]
+pub(crate) fn token_len(text: &[u8]) -> usize {
+    text.iter()
+        .position(|byte| !TOKEN[usize::from(*byte)])
+        .unwrap_or(text.len())
+}
+
+static TOKEN: [bool; 256] = token_table();
+
+const fn token_table() -> [bool; 256] {
+    let mut table = [false; 256];
+    let allowed = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut at = 0;
+    while at < allowed.len() {
+        table[allowed[at] as usize] = true;
+        at += 1;
+    }
+    table
+}
