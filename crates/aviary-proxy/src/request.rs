@@ -235,7 +235,7 @@ fn accept(
     let sampling = chain.trace_sampling_percent;
     let id = link
         .worker
-        .random(|rng| trace::prepare(&mut parts.headers, trust, sampling, rng));
+        .random(|rng| trace::header_map::prepare(&mut parts.headers, trust, sampling, rng));
     id.to_str()
         .unwrap_or("")
         .clone_into(&mut entry.headers.request_id);

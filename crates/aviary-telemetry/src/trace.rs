@@ -1,17 +1,20 @@
 //! Request ids and trace contexts: kept when the caller has them, begun when nobody did.
 
-use http::{HeaderMap, HeaderValue};
+mod context;
+pub mod header_map;
+mod request_id;
+pub mod span;
+#[cfg(test)]
+mod tests;
+
+use aviary_http::{Fields, Name};
 use rand::Rng;
 
-/// The header that joins log lines of one request.
-pub const REQUEST_ID: &str = "x-request-id";
-/// The header of W3C Trace Context.
-pub const TRACEPARENT: &str = "traceparent";
+pub use context::{Context, Formats};
+pub use request_id::Reason;
+pub use span::Span;
 
-/// Longest request id that is taken over from a caller, in bytes.
-const REQUEST_ID_LIMIT: usize = 128;
-
-/// Which of the caller's headers are believed.
+/// Whether the caller's word on request ids and tracing is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trust {
     /// The caller is part of the mesh, or on this machine.
@@ -20,97 +23,148 @@ pub enum Trust {
     Nobody,
 }
 
-/// Makes sure that a request carries a request id and a trace context, and gives the id.
+/// What is done with request ids and traces, compiled once per configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Whether a request without an id gets one.
+    pub generate_request_id: bool,
+    /// How traces begin; `None` only passes on what the caller sent.
+    pub tracing: Option<Tracing>,
+}
+
+/// How traces begin. Shares are of 10,000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tracing {
+    /// Share of all requests that start a trace.
+    pub random: u16,
+    /// Share of the requests that ask by `x-client-trace-id`.
+    pub client: u16,
+    /// Upper bound of all shares.
+    pub overall: u16,
+    /// In which headers a trace begins.
+    pub begin: Formats,
+    /// Whether this proxy makes spans: then the next hop's parent is this proxy's span.
+    pub spans: bool,
+}
+
+impl Tracing {
+    /// The share of 10,000 that a percentage (0 to 100) is.
+    pub fn share(percent: f64) -> u16 {
+        // Within 0 to 10,000 by the clamp; what is no number becomes 0.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the value is clamped to 0 to 10,000"
+        )]
+        let share = (percent * 100.0).round().clamp(0.0, 10_000.0) as u16;
+        share
+    }
+}
+
+/// Makes sure that a request carries a request id and, as configured, a trace context. `None`
+/// when the request is in no trace.
 ///
-/// A context in W3C form (`traceparent`) or B3 form (`x-b3-traceid`, `b3`) goes on unchanged.
-/// Without one a trace is begun in both forms, sampled with `sampling_percent` (0 to 100).
+/// A caller's context decides whether the trace is sampled. Where it leaves that open, or there is
+/// none, the request id's own digit decides, then `x-client-trace-id` and `x-envoy-force-trace`,
+/// then the sampling rate, by the number in the request id, so that every hop comes to the same
+/// answer. A context that is not sampled goes on unchanged. A sampled one goes on, in the formats
+/// in which it came, with a span of this proxy, when it makes spans.
 ///
-/// Source: Envoy's request id and tracing headers, W3C Trace Context §3.2, B3 propagation.
+/// Source: Envoy `ConnectionManagerUtility::mutateTracingRequestHeader`,
+/// `UUIDRequestIDExtension`, the OpenTelemetry tracer's `Driver::startSpan`.
 pub fn prepare(
-    headers: &mut HeaderMap,
+    fields: &mut Fields,
     trust: Trust,
-    sampling_percent: f64,
+    settings: &Settings,
     rng: &mut impl Rng,
-) -> HeaderValue {
-    if !has_context(headers) {
-        begin(headers, rng.random::<f64>() * 100.0 < sampling_percent, rng);
+) -> Option<Context> {
+    let id = identify(fields, trust, settings.generate_request_id, rng);
+    let heard = context::hear(fields);
+    let Some(tracing) = settings.tracing else {
+        return (heard.trace_id != 0).then_some(Context {
+            trace_id: heard.trace_id,
+            span_id: heard.span_id,
+            parent_id: 0,
+            sampled: heard.sampled.unwrap_or_default(),
+        });
+    };
+    let wanted = decide(fields, id, trust, tracing);
+    let sampled = heard.sampled.unwrap_or(wanted);
+    if heard.trace_id == 0 {
+        let mut formats = tracing.begin;
+        // A decision alone was answered in the form in which it was asked.
+        formats.b3_single |= heard.formats.b3_single;
+        formats.b3 |= heard.formats.b3;
+        // Zero means "no id" in all formats.
+        let context = Context {
+            trace_id: rng.random::<u128>().max(1),
+            span_id: rng.random::<u64>().max(1),
+            parent_id: 0,
+            sampled,
+        };
+        context.write(formats, fields);
+        return Some(context);
     }
-    let kept = match trust {
-        Trust::Caller => headers.get(REQUEST_ID).filter(|id| is_sane(id)).cloned(),
-        Trust::Nobody => None,
+    let mut context = Context {
+        trace_id: heard.trace_id,
+        span_id: heard.span_id,
+        parent_id: 0,
+        sampled,
     };
-    kept.unwrap_or_else(|| {
-        let id = request_id(rng);
-        headers.insert(REQUEST_ID, id.clone());
-        id
-    })
+    if sampled && tracing.spans {
+        context.parent_id = heard.span_id;
+        context.span_id = rng.random::<u64>().max(1);
+        context.write(heard.formats, fields);
+    } else if heard.sampled.is_none() {
+        // The caller left the decision open; the next hop is to know it.
+        context.write(heard.formats, fields);
+    }
+    Some(context)
 }
 
-fn is_sane(id: &HeaderValue) -> bool {
-    !id.is_empty() && id.len() <= REQUEST_ID_LIMIT && id.to_str().is_ok()
+/// The request id, made when it is missing or the caller is not trusted; `None` when it is not
+/// a UUID.
+fn identify(
+    fields: &mut Fields,
+    trust: Trust,
+    generate: bool,
+    rng: &mut impl Rng,
+) -> Option<request_id::Id> {
+    let given = fields.get(Name::XRequestId);
+    if trust == Trust::Caller
+        && let Some(given) = given.filter(|id| request_id::is_sane(id))
+    {
+        return request_id::uuid(given);
+    }
+    if !generate {
+        if given.is_some() {
+            fields.remove(Name::XRequestId);
+        }
+        return None;
+    }
+    let id = request_id::generate(rng);
+    fields.set(Name::XRequestId, &id);
+    Some(id)
 }
 
-fn has_context(headers: &HeaderMap) -> bool {
-    let w3c = headers
-        .get(TRACEPARENT)
-        .and_then(|value| value.to_str().ok());
-    w3c.is_some_and(is_traceparent)
-        || headers.contains_key("x-b3-traceid")
-        || headers.contains_key("b3")
-}
-
-/// `00-<32 hex>-<16 hex>-<2 hex>` with ids that are not zero; later versions may be longer.
-fn is_traceparent(value: &str) -> bool {
-    let lower_hex = |part: &str, length: usize| {
-        part.len() == length
-            && part
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let nonzero = |part: &str| part.bytes().any(|byte| byte != b'0');
-    let mut parts = value.split('-');
-    let mut next = || parts.next().unwrap_or("");
-    let (version, trace, span, flags) = (next(), next(), next(), next());
-    lower_hex(version, 2)
-        && version != "ff"
-        && lower_hex(trace, 32)
-        && nonzero(trace)
-        && lower_hex(span, 16)
-        && nonzero(span)
-        && lower_hex(flags, 2)
-}
-
-fn begin(headers: &mut HeaderMap, sampled: bool, rng: &mut impl Rng) {
-    // Zero means "no id" in both formats.
-    let trace = format!("{:032x}", rng.random::<u128>().max(1));
-    let span = format!("{:016x}", rng.random::<u64>().max(1));
-    let flag = u8::from(sampled);
-    let mut put = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
+/// Whether the request is to be traced, as far as this hop decides; noted in the request id.
+fn decide(fields: &mut Fields, id: Option<request_id::Id>, trust: Trust, tracing: Tracing) -> bool {
+    let Some(mut id) = id else { return false };
+    let share = request_id::share(&id);
+    let before = request_id::reason(&id);
+    let asked = || {
+        if fields.contains(Name::XClientTraceId) && share < tracing.client {
+            Some(Reason::ClientForced)
+        } else if trust == Trust::Caller && fields.contains(Name::XEnvoyForceTrace) {
+            Some(Reason::ServiceForced)
+        } else {
+            (share < tracing.random).then_some(Reason::Sampled)
         }
     };
-    put(TRACEPARENT, &format!("00-{trace}-{span}-{flag:02x}"));
-    put("x-b3-traceid", &trace);
-    put("x-b3-spanid", &span);
-    put("x-b3-sampled", if sampled { "1" } else { "0" });
-}
-
-/// A random UUID (RFC 9562 version 4).
-fn request_id(rng: &mut impl Rng) -> HeaderValue {
-    let bits: u128 = rng.random();
-    let bits =
-        (bits & !(0xf000_u128 << 64) | 0x4000_u128 << 64) & !(0b11_u128 << 62) | 0b10_u128 << 62;
-    let hex = format!("{bits:032x}");
-    let mut id = String::with_capacity(36);
-    for (index, digit) in hex.chars().enumerate() {
-        if matches!(index, 8 | 12 | 16 | 20) {
-            id.push('-');
-        }
-        id.push(digit);
+    let reason = before.or_else(asked).filter(|_| share < tracing.overall);
+    if reason != before {
+        request_id::mark(&mut id, reason);
+        fields.set(Name::XRequestId, &id);
     }
-    HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("-"))
+    reason.is_some()
 }
-
-#[cfg(test)]
-mod tests;
