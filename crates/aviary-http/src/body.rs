@@ -250,7 +250,6 @@ fn trailers(held: &[u8]) -> Result<Option<Fields>, Error> {
     if section.is_empty() {
         return Ok(None);
     }
-    crate::parse::check_bytes(section)?;
     let mut into = Fields::new();
     fields(section, Side::Trailers, TRAILER_FIELD_LIMIT, &mut into).map_err(|error| {
         if error == Error::TooManyFields {

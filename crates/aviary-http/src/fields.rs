@@ -274,22 +274,15 @@ pub(crate) fn is_clean(value: &[u8]) -> bool {
 ///
 /// Source: RFC 9110 §5.6.2.
 pub fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && token_len(text) == text.len()
+    !text.is_empty() && text.iter().all(|byte| TOKEN[usize::from(*byte)])
 }
 
-/// How many bytes at the start of `text` belong to a token.
-#[inline]
-pub(crate) fn token_len(text: &[u8]) -> usize {
-    text.iter()
-        .position(|byte| !TOKEN[usize::from(*byte)])
-        .unwrap_or(text.len())
-}
+static TOKEN: [bool; 256] =
+    byte_set(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 
-static TOKEN: [bool; 256] = token_table();
-
-const fn token_table() -> [bool; 256] {
+/// Which bytes are among `allowed`.
+pub(crate) const fn byte_set(allowed: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
-    let allowed = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let mut at = 0;
     while at < allowed.len() {
         table[allowed[at] as usize] = true;

@@ -172,7 +172,8 @@ const fn table() -> [u8; SLOTS] {
 }
 
 impl Name {
-    /// The number of `text`, a non-empty token in any case; [`Name::Other`] when it has none.
+    /// The number of `text`, which has no control bytes, in any case; [`Name::Other`] when it has
+    /// none. What has a number is a token.
     pub fn of(text: &[u8]) -> Self {
         if text.is_empty() {
             return Self::Other;
@@ -196,15 +197,29 @@ impl Name {
     }
 }
 
-/// Whether a token equals `lower`, which has only `[a-z0-9-]`.
+/// Whether `text` without control bytes equals `lower`, which has only `[a-z0-9-]`: then it is a
+/// token.
 ///
-/// For these bytes and among token bytes, `| 0x20` folds letters and joins nothing else.
-fn same_folded(token: &[u8], lower: &[u8]) -> bool {
-    token.len() == lower.len()
-        && token
+/// For these bytes `| 0x20` folds letters, and joins nothing else but control bytes.
+#[inline]
+fn same_folded(text: &[u8], lower: &[u8]) -> bool {
+    if text.len() != lower.len() {
+        return false;
+    }
+    let Some((text_end, lower_end)) = text.last_chunk::<8>().zip(lower.last_chunk::<8>()) else {
+        return text
             .iter()
             .zip(lower)
-            .all(|(one, other)| one | 0x20 == *other)
+            .all(|(one, other)| one | 0x20 == *other);
+    };
+    let folded = |chunk: &[u8; 8]| u64::from_le_bytes(*chunk) | 0x2020_2020_2020_2020;
+    let (pieces, _) = text.as_chunks::<8>();
+    let (others, _) = lower.as_chunks::<8>();
+    pieces
+        .iter()
+        .zip(others)
+        .all(|(one, other)| folded(one) == u64::from_le_bytes(*other))
+        && folded(text_end) == u64::from_le_bytes(*lower_end)
 }
 
 /// What a field is asked for by: its number, and its text for names without one.

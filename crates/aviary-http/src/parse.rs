@@ -4,12 +4,18 @@
 //! two readers could frame differently is refused, see [`Error`].
 
 mod line;
+mod marks;
 mod start;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod refused;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use line::{Side, check_bytes, content_length, fields};
+pub(crate) use line::{Side, content_length, fields};
 
+use marks::{LineFeeds, Marks};
 use memchr::{memchr, memchr2};
 
 use crate::error::Error;
@@ -72,13 +78,12 @@ impl Scanner {
     /// When the head is too large, or has a line that does not end as it must.
     pub fn end(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
         let from = self.seen;
-        while let Some(at) = memchr(b'\n', input.get(self.seen..).unwrap_or_default()) {
-            let lf = self.seen + at;
+        for at in Marks::<LineFeeds>::new(input.get(from..).unwrap_or_default()) {
+            let lf = from + at;
             if lf == 0 || input[lf - 1] != b'\r' {
                 return Err(Error::BadByte);
             }
             let blank = lf - self.line == 1;
-            self.seen = lf + 1;
             self.line = lf + 1;
             if !blank {
                 self.started = true;
@@ -132,7 +137,6 @@ fn no_lone_cr(input: &[u8], from: usize) -> Result<(), Error> {
 pub fn request(input: &[u8], limits: &Limits, into: &mut RequestHead) -> Result<(), Error> {
     into.clear();
     let input = after_blank_lines(input);
-    check_bytes(input)?;
     let (start, section) = split(input)?;
     let line = start::request(start, limits)?;
     into.version = line.version;
@@ -167,7 +171,6 @@ pub fn response(
 ) -> Result<(), Error> {
     into.clear();
     let input = after_blank_lines(input);
-    check_bytes(input)?;
     let (start, section) = split(input)?;
     let line = start::response(start)?;
     into.set_status(line.status);
@@ -211,9 +214,10 @@ fn after_blank_lines(mut input: &[u8]) -> &[u8] {
 /// First line without CRLF, and the field lines with theirs, without the blank line.
 fn split(input: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     let end = memchr(b'\r', input).ok_or(Error::BadStartLine)?;
-    let section = input
-        .get(end + 2..)
-        .and_then(|rest| rest.strip_suffix(b"\r\n"))
+    let section = input[end..]
+        .strip_prefix(b"\r\n")
+        .ok_or(Error::BadByte)?
+        .strip_suffix(b"\r\n")
         .ok_or(Error::BadStartLine)?;
     Ok((&input[..end], section))
 }

@@ -1,7 +1,7 @@
 //! The head of a request.
 
 use crate::error::Error;
-use crate::fields::{Fields, is_token};
+use crate::fields::{Fields, byte_set, is_token, offset};
 use crate::message::{Connection, Framing, Scheme, Upgrade, Version};
 
 /// Methods that the proxy treats in their own way.
@@ -210,19 +210,28 @@ impl RequestHead {
         path: &[u8],
     ) -> Result<(), Error> {
         self.known_method = Method::of(method);
-        let text = |bytes, error| std::str::from_utf8(bytes).map_err(|_| error);
-        self.method = self.add(text(method, Error::BadStartLine)?);
-        self.authority = self.add(text(authority, Error::BadHost)?);
-        self.path = self.add(text(path, Error::BadTarget)?);
+        let mut text = std::mem::take(&mut self.text).into_bytes();
+        let mut add = |part: &[u8]| {
+            let start = offset(text.len());
+            text.extend_from_slice(part);
+            Span {
+                start,
+                end: offset(text.len()),
+            }
+        };
+        self.method = add(method);
+        self.authority = add(authority);
+        self.path = add(path);
+        self.text = String::from_utf8(text).map_err(|_| Error::BadTarget)?;
         Ok(())
     }
 
     fn add(&mut self, text: &str) -> Span {
-        let start = crate::fields::offset(self.text.len());
+        let start = offset(self.text.len());
         self.text.push_str(text);
         Span {
             start,
-            end: crate::fields::offset(self.text.len()),
+            end: offset(self.text.len()),
         }
     }
 
@@ -247,8 +256,8 @@ pub(crate) fn is_target(target: &[u8]) -> bool {
 ///
 /// Source: RFC 9110 §4.2.4, RFC 3986 §3.2.
 pub(crate) fn is_authority(authority: &[u8]) -> bool {
-    !authority.is_empty()
-        && authority
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte))
+    !authority.is_empty() && authority.iter().all(|byte| AUTHORITY[usize::from(*byte)])
 }
+
+static AUTHORITY: [bool; 256] =
+    byte_set(b"-._~%!$&'()*+;=:[]0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");

@@ -1,9 +1,8 @@
 //! Field lines, and what the fields of framing and connection say.
 
-use memchr::memchr;
-
+use super::marks::{Marks, Structure};
 use crate::error::Error;
-use crate::fields::{Fields, Line, offset, token_len};
+use crate::fields::{Fields, Line, is_token, offset};
 use crate::message::{Connection, Upgrade, Version};
 use crate::name::Name;
 
@@ -37,39 +36,7 @@ pub(crate) struct Seen {
     nominated: usize,
 }
 
-/// Refuses control bytes, and every CR or LF that is not part of a CRLF.
-pub(crate) fn check_bytes(input: &[u8]) -> Result<(), Error> {
-    let mut bad = input.first() == Some(&b'\n');
-    let mut previous = input;
-    let mut current = input.get(1..).unwrap_or_default();
-    // In pieces of a fixed length, which compile to vector instructions.
-    while let (Some((one, rest)), Some((two, next))) = (
-        previous.split_first_chunk::<32>(),
-        current.split_first_chunk::<32>(),
-    ) {
-        bad |= broken(one, two);
-        (previous, current) = (rest, next);
-    }
-    bad |= broken(&previous[..current.len()], current);
-    if bad || input.last() == Some(&b'\r') {
-        return Err(Error::BadByte);
-    }
-    Ok(())
-}
-
-/// Whether a byte of `current` may not stand behind its neighbour in `previous`.
-#[inline]
-fn broken(previous: &[u8], current: &[u8]) -> bool {
-    let mut bad = 0;
-    for (before, byte) in previous.iter().zip(current) {
-        let ends_line = *byte == b'\n';
-        let control = u8::from(*byte < b' ') & u8::from(!matches!(byte, b'\t' | b'\r' | b'\n'));
-        bad |= control | u8::from(*byte == 0x7f) | u8::from((*before == b'\r') != ends_line);
-    }
-    bad != 0
-}
-
-/// Reads field lines into `into`: `section` has only whole lines, and passed [`check_bytes`].
+/// Reads field lines into `into`: `section` is lines that end with CRLF, and nothing else.
 pub(crate) fn fields(
     section: &[u8],
     side: Side,
@@ -79,36 +46,58 @@ pub(crate) fn fields(
     into.clear();
     into.bytes.extend_from_slice(section);
     let mut seen = Seen::default();
+    let mut marks = Marks::<Structure>::new(section);
     let mut start = 0;
     let mut count = 0;
     while start < section.len() {
+        let colon = marks.next().ok_or(Error::BadField)?;
+        if section[colon] != b':' {
+            return Err(not_in_name(section, colon));
+        }
+        let end = loop {
+            let at = marks.next().ok_or(Error::BadField)?;
+            if section[at] != b':' {
+                break at;
+            }
+        };
+        let feed = marks.next().ok_or(Error::BadByte)?;
+        if section[end] != b'\r' || section[feed] != b'\n' || feed != end + 1 {
+            return Err(Error::BadByte);
+        }
         count += 1;
         if count > limit {
             return Err(Error::TooManyFields);
         }
-        let name_len = token_len(&section[start..]);
-        let colon = start + name_len;
-        if name_len == 0 || section.get(colon) != Some(&b':') {
+        let text = &section[start..colon];
+        let name = Name::of(text);
+        if name == Name::Other && !is_token(text) {
             return Err(Error::BadField);
         }
-        let text = &section[start..colon];
-        let end = colon + memchr(b'\r', &section[colon..]).ok_or(Error::BadField)?;
         let (value, value_len) = trimmed(section, colon + 1, end);
-        let name = Name::of(text);
         if seen.keeps(name, section, value, value_len, side)? {
             into.lines.push(Line {
                 start: offset(start),
-                name_len: offset(name_len),
+                name_len: offset(colon - start),
                 value: offset(value),
                 value_len: offset(value_len),
-                end: offset(end + 2),
+                end: offset(feed + 1),
                 name,
             });
         }
-        start = end + 2;
+        start = feed + 1;
     }
     seen.settle(into);
     Ok(seen)
+}
+
+/// What is wrong about a byte that stands where a name or its colon should.
+#[cold]
+fn not_in_name(section: &[u8], at: usize) -> Error {
+    if section[at..].starts_with(b"\r\n") {
+        Error::BadField
+    } else {
+        Error::BadByte
+    }
 }
 
 /// Start and length of a value without the spaces and tabs around it.
@@ -179,7 +168,13 @@ impl Seen {
                 Ok(self.nominated > 0)
             }
             Name::Upgrade => {
-                self.protocol = protocol(value);
+                self.protocol = match protocol(value) {
+                    _ if version == Version::Http10 => None,
+                    other if self.protocol.is_some_and(|one| other != Some(one)) => {
+                        Some(Upgrade::Other)
+                    }
+                    other => other,
+                };
                 Ok(false)
             }
             Name::Te if request => {

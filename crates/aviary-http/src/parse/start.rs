@@ -4,7 +4,7 @@ use memchr::{memchr, memchr2};
 
 use super::{Limits, version};
 use crate::error::Error;
-use crate::fields::is_token;
+use crate::fields::{is_clean, is_token};
 use crate::message::Version;
 use crate::request::{Method, is_authority, is_target};
 
@@ -34,7 +34,10 @@ pub(super) fn request<'a>(line: &'a [u8], limits: &Limits) -> Result<RequestLine
     if target.len() > limits.target_bytes {
         return Err(Error::TargetTooLong);
     }
-    if target.is_empty() || !is_target(target) {
+    if target.is_empty() {
+        return Err(Error::BadStartLine);
+    }
+    if !is_target(target) {
         return Err(Error::BadTarget);
     }
     Ok(RequestLine {
@@ -116,6 +119,9 @@ pub(super) fn response(line: &[u8]) -> Result<StatusLine<'_>, Error> {
     }
     if status < 100 {
         return Err(Error::BadStartLine);
+    }
+    if !is_clean(reason) {
+        return Err(Error::BadByte);
     }
     Ok(StatusLine {
         status,

@@ -13,7 +13,7 @@ pub(super) fn read_request(text: &str) -> Result<RequestHead, Error> {
     }
 }
 
-fn read_response(text: &str, request_was_head: bool) -> Result<ResponseHead, Error> {
+pub(super) fn read_response(text: &str, request_was_head: bool) -> Result<ResponseHead, Error> {
     let mut head = ResponseHead::new(200);
     let limits = Limits::default();
     match Scanner::new().end(text.as_bytes(), &limits)? {
@@ -107,4 +107,154 @@ fn response_framing_follows_status_and_method() {
     let mut out = Vec::new();
     head.write_http1(&mut out, head.framing, crate::Connection::default());
     assert_eq!(out, b"HTTP/1.1 304 Fine\r\ncontent-length: 3\r\n\r\n");
+}
+
+#[test]
+fn scanner_bytes_one_by_one_are_looked_at_once() {
+    let mut text = String::from("GET / HTTP/1.1\r\nhost: a\r\n");
+    while text.len() < 60_000 {
+        text.push_str("x-long: and some more words\r\n");
+    }
+    text.push_str("\r\nGET");
+    let end = text.len() - 3;
+    let limits = Limits::default();
+    let mut scanner = Scanner::new();
+    for have in 0..end {
+        assert_eq!(scanner.end(&text.as_bytes()[..have], &limits), Ok(None));
+        assert_eq!(scanner.seen, have, "nothing is left to be looked at again");
+    }
+    assert_eq!(scanner.end(text.as_bytes(), &limits), Ok(Some(end)));
+    assert!(!scanner.has_begun());
+}
+
+#[test]
+fn scanner_limits_are_exact() {
+    let limits = Limits {
+        head_bytes: 100,
+        fields: 2,
+        target_bytes: 10,
+    };
+    let head = |length: usize| {
+        let text = format!(
+            "GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
+            "y".repeat(length - 32)
+        );
+        assert_eq!(text.len(), length);
+        text
+    };
+    let end = |text: &str| Scanner::new().end(text.as_bytes(), &limits);
+    let part = |text: String, have| Scanner::new().end(&text.as_bytes()[..have], &limits);
+    assert_eq!(end(&head(100)), Ok(Some(100)));
+    assert_eq!(end(&head(101)), Err(Error::HeadTooLarge));
+    assert_eq!(part(head(101), 99), Ok(None));
+    assert_eq!(part(head(101), 100), Err(Error::HeadTooLarge));
+    assert_eq!(end(&"x".repeat(74)), Ok(None));
+    assert_eq!(end(&"x".repeat(75)), Err(Error::TargetTooLong));
+    let read = |text: &str| request(text.as_bytes(), &limits, &mut RequestHead::new());
+    let fields = |more: &str| format!("GET / HTTP/1.1\r\nhost: a\r\nx:\r\n{more}\r\n");
+    assert_eq!(read(&fields("")), Ok(()));
+    assert_eq!(read(&fields("y:\r\n")), Err(Error::TooManyFields));
+    let target = |text: &str| format!("GET {text} HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(read(&target("/123456789")), Ok(()));
+    assert_eq!(read(&target("/1234567890")), Err(Error::TargetTooLong));
+    assert_eq!(Error::HeadTooLarge.status(), 431);
+    assert_eq!(Error::TooManyFields.status(), 431);
+    assert_eq!(Error::TargetTooLong.status(), 414);
+}
+
+#[test]
+fn head_reused_allocates_nothing_and_forgets_everything() {
+    let limits = Limits::default();
+    let mut head = RequestHead::new();
+    let full =
+        b"POST /x HTTP/1.0\r\nhost: abc\r\nconnection: close, keep-alive\r\nte: trailers\r\n\
+        content-length: 5\r\nexpect: 100-continue\r\ny: z\r\n\r\n";
+    request(full, &limits, &mut head).unwrap();
+    let before = (head.fields.bytes.as_ptr(), head.fields.lines.as_ptr());
+    request(
+        b"GET / HTTP/1.1\r\nhost: b\r\nq: r\r\n\r\n",
+        &limits,
+        &mut head,
+    )
+    .unwrap();
+    assert_eq!(
+        before,
+        (head.fields.bytes.as_ptr(), head.fields.lines.as_ptr())
+    );
+    assert_eq!(head.connection, crate::Connection::default());
+    assert_eq!(head.framing, Framing::None);
+    assert_eq!(
+        (head.method(), head.authority(), head.path()),
+        ("GET", "b", "/")
+    );
+    assert_eq!(head.fields.len(), 1);
+}
+
+#[test]
+fn connection_persists_by_version_and_tokens() {
+    let check = |version: &str, connection: &str, persists: bool| {
+        let text = format!("GET / {version}\r\nhost: a\r\nConnection: {connection}\r\n\r\n");
+        let head = read_request(&text).unwrap();
+        assert_eq!(
+            head.connection.persists(head.version()),
+            persists,
+            "{text:?}"
+        );
+        assert!(head.fields.is_empty());
+    };
+    check("HTTP/1.1", "", true);
+    check("HTTP/1.1", "Keep-Alive", true);
+    check("HTTP/1.1", "CLOSE", false);
+    check("HTTP/1.1", "close , keep-alive", false);
+    check("HTTP/1.0", "", false);
+    check("HTTP/1.0", " ,keep-alive,", true);
+    check("HTTP/1.0", "keep-alive, close", false);
+}
+
+#[test]
+fn target_of_each_form_is_understood() {
+    let check = |line: &str, host: &str, authority: &str, path: &str| {
+        let head = read_request(&format!("{line} HTTP/1.1\r\nhost: {host}\r\n\r\n")).unwrap();
+        assert_eq!((head.authority(), head.path()), (authority, path), "{line}");
+    };
+    check("GET /", "a", "a", "/");
+    check(
+        "GET //a/../b;c?d=<e>|\"",
+        "a:80",
+        "a:80",
+        "//a/../b;c?d=<e>|\"",
+    );
+    check("GET http://a", "A", "a", "/");
+    check("GET HTTP://A:80/x?y", "a:80", "A:80", "/x?y");
+    check("GET https://[::1]:443/", "[::1]:443", "[::1]:443", "/");
+    check("OPTIONS *", "a", "a", "*");
+    check("CONNECT a:443", "a:443", "a:443", "");
+    check("PROPFIND /", "a", "a", "/");
+}
+
+#[test]
+fn upgrade_counts_only_when_connection_says_so() {
+    let check = |fields: &str, upgrade| {
+        let head = read_request(&format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n")).unwrap();
+        assert_eq!(head.connection.upgrade, upgrade, "{fields:?}");
+        assert!(!head.fields.contains("upgrade") && !head.fields.contains("http2-settings"));
+    };
+    check("upgrade: websocket\r\n", None);
+    check("connection: upgrade\r\n", None);
+    check(
+        "connection: upgrade\r\nupgrade: WebSocket\r\n",
+        Some(Upgrade::WebSocket),
+    );
+    check(
+        "upgrade: foo\r\nconnection: upgrade\r\n",
+        Some(Upgrade::Other),
+    );
+    check(
+        "upgrade: websocket\r\nupgrade: foo\r\nconnection: upgrade\r\n",
+        Some(Upgrade::Other),
+    );
+    check(
+        "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: A\r\n",
+        None,
+    );
 }
