@@ -11,7 +11,7 @@ use std::time::{Instant, SystemTime};
 use aviary_mesh::cluster::ServiceLabels;
 use aviary_mesh::endpoint::WorkloadLabels;
 use aviary_mesh::listener::Direction;
-use aviary_telemetry::access_log::Entry;
+use aviary_telemetry::access_log::line::Entry;
 use aviary_telemetry::registry::{Request, Tcp};
 use aviary_telemetry::{Labels, Protocol, Reporter, Security};
 use bytes::Bytes;

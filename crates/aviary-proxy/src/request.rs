@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aviary_mesh::endpoint::WorkloadLabels;
 use aviary_mesh::listener::{Direction, HttpChain};
 use aviary_mesh::resolve::{self, Decision, Head, Outcome};
-use aviary_telemetry::access_log::{Headers, RequestLine};
+use aviary_telemetry::access_log::line::{Headers, RequestLine};
 use aviary_telemetry::{Protocol, peer, trace};
 use http::header::{CONNECTION, HOST, HeaderMap, HeaderValue, LOCATION, SERVER};
 use http::{Method, Request, Response, Version};

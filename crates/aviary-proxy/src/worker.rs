@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aviary_mesh::endpoint::WorkloadLabels;
-use aviary_telemetry::access_log::Entry;
+use aviary_telemetry::access_log::line::Entry;
 use aviary_telemetry::{Registry, peer};
 use http::HeaderValue;
 use rand::SeedableRng;

@@ -1,217 +1,195 @@
-//! Access log lines in Istio's default text format.
+//! Access logs: which exchanges are logged, what is kept of them, and how a line is written.
+//!
+//! [`Logs`] is compiled once per configuration. A worker copies only the header fields that some
+//! format names ([`Logs::request`], [`Logs::response`], [`Logs::trailers`]) and hands an [`Entry`]
+//! over; another thread writes the line ([`Logs::write`]).
+
+pub mod line;
+pub mod format;
+pub mod values;
+mod operator;
+mod parse;
+mod time;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Everything that one line says. Empty strings and `None` are written as `-`.
-///
-/// Source: Istio's default `accessLogFormat`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use aviary_http::{Fields, RequestHead, ResponseHead};
+
+pub use format::{Error, Format, Host};
+pub use values::Values;
+
+use crate::flags::Flags;
+use crate::recorder::GrpcStatus;
+use crate::trace::Context;
+use values::Wanted;
+
+/// The logs of one HTTP or TCP chain.
+#[derive(Debug, Clone, Default)]
+pub struct Logs {
+    wanted: Wanted,
+    formats: Vec<Format>,
+}
+
+/// What is known of one exchange, owned, to be written elsewhere. Absent values are written as `-`,
+/// or as `null` in JSON.
+#[derive(Debug, Clone)]
 pub struct Entry {
+    /// Header fields that the formats name.
+    pub values: Values,
     /// When the request or connection began.
     pub start: SystemTime,
-    /// Method, path with query and protocol; `None` for TCP.
-    pub request: Option<RequestLine>,
-    /// Status of the reply; 0 when there was none.
-    pub code: u16,
-    /// Envoy's response flags; empty when none.
-    pub flags: Cow<'static, str>,
-    /// Envoy's response code details.
-    pub details: Cow<'static, str>,
-    /// Why the upstream connection failed.
-    pub upstream_failure: Cow<'static, str>,
-    /// Body bytes from the client.
-    pub bytes_received: u64,
-    /// Body bytes to the client.
-    pub bytes_sent: u64,
     /// From first to last byte.
     pub duration: Duration,
-    /// Time the upstream took for the head of its reply.
-    pub upstream_service_time: Option<Duration>,
-    /// Request headers worth a column.
-    pub headers: Headers,
+    /// From the request's first byte to its last one.
+    pub request_duration: Option<Duration>,
+    /// From the request's first byte to the first one of the endpoint's reply.
+    pub response_duration: Option<Duration>,
+    /// `HTTP/1.1`, `HTTP/2` …; `None` for TCP.
+    pub protocol: Option<&'static str>,
+    /// What was spoken with the endpoint.
+    pub upstream_protocol: Option<&'static str>,
+    /// Status of the reply; 0 when there was none.
+    pub code: u16,
+    /// `grpc-status` of the reply.
+    pub grpc_status: GrpcStatus,
+    /// Response flags.
+    pub flags: Flags,
+    /// Envoy's response code details; empty when none.
+    pub details: Cow<'static, str>,
+    /// Why the client's connection was ended; empty when it was not.
+    pub termination_details: Cow<'static, str>,
+    /// Why the connection to the endpoint failed; empty when it did not.
+    pub upstream_failure: Cow<'static, str>,
+    /// Body bytes from the client.
+    pub received_bytes: u64,
+    /// Body bytes to the client.
+    pub sent_bytes: u64,
+    /// Tries; 0 when none was made.
+    pub attempts: u32,
+    /// Number of the client's connection.
+    pub connection_id: u64,
+    /// Name of the route; empty when it has none.
+    pub route: Arc<str>,
+    /// The cluster; empty without one.
+    pub cluster: Arc<str>,
     /// The endpoint.
     pub upstream_host: Option<SocketAddr>,
-    /// The cluster.
-    pub upstream_cluster: Cow<'static, str>,
     /// Our end of the connection to the endpoint.
     pub upstream_local: Option<SocketAddr>,
     /// Our end of the client's connection, or what it meant to reach.
     pub downstream_local: Option<SocketAddr>,
     /// The client.
     pub downstream_remote: Option<SocketAddr>,
-    /// Server name that the client asked for in TLS.
-    pub server_name: Cow<'static, str>,
-    /// Name of the route.
-    pub route_name: Cow<'static, str>,
+    /// The other end of the client's connection, which may be a proxy before us.
+    pub downstream_direct_remote: Option<SocketAddr>,
+    /// TLS of the client's connection.
+    pub downstream_tls: Tls,
+    /// TLS of the connection to the endpoint.
+    pub upstream_tls: Tls,
+    /// The request's place in its trace.
+    pub trace: Option<Context>,
 }
 
-/// What was asked.
+/// TLS of one connection; all empty without it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RequestLine {
-    /// Method.
-    pub method: String,
-    /// Path with query.
-    pub path: String,
-    /// `HTTP/1.1`, `HTTP/2` …
-    pub protocol: &'static str,
-}
-
-/// Request headers worth a column; empty when absent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Headers {
-    /// `x-forwarded-for`.
-    pub forwarded_for: String,
-    /// `user-agent`.
-    pub user_agent: String,
-    /// `x-request-id`.
-    pub request_id: String,
-    /// Host that was asked for.
-    pub authority: String,
+pub struct Tls {
+    /// Server name that the client asked for.
+    pub server_name: Option<Arc<str>>,
+    /// `TLSv1.3` …
+    pub version: &'static str,
+    /// `TLS_AES_256_GCM_SHA384` …
+    pub cipher: &'static str,
+    /// SPIFFE id of the other end.
+    pub peer_uri_san: Option<Arc<str>>,
+    /// SPIFFE id of this end.
+    pub local_uri_san: Option<Arc<str>>,
 }
 
 impl Entry {
     /// An entry about which nothing is known but its start.
     pub fn new(start: SystemTime) -> Self {
         Self {
+            values: Values::default(),
             start,
-            request: None,
-            code: 0,
-            flags: Cow::Borrowed(""),
-            details: Cow::Borrowed(""),
-            upstream_failure: Cow::Borrowed(""),
-            bytes_received: 0,
-            bytes_sent: 0,
             duration: Duration::ZERO,
-            upstream_service_time: None,
-            headers: Headers::default(),
+            request_duration: None,
+            response_duration: None,
+            protocol: None,
+            upstream_protocol: None,
+            code: 0,
+            grpc_status: GrpcStatus::NONE,
+            flags: Flags::NONE,
+            details: Cow::Borrowed(""),
+            termination_details: Cow::Borrowed(""),
+            upstream_failure: Cow::Borrowed(""),
+            received_bytes: 0,
+            sent_bytes: 0,
+            attempts: 0,
+            connection_id: 0,
+            route: Arc::default(),
+            cluster: Arc::default(),
             upstream_host: None,
-            upstream_cluster: Cow::Borrowed(""),
             upstream_local: None,
             downstream_local: None,
             downstream_remote: None,
-            server_name: Cow::Borrowed(""),
-            route_name: Cow::Borrowed(""),
-        }
-    }
-
-    /// The line, with its end.
-    pub fn text(&self) -> String {
-        let mut line = String::with_capacity(400);
-        let _ = write!(line, "[{}] \"", timestamp(self.start));
-        match &self.request {
-            Some(RequestLine {
-                method,
-                path,
-                protocol,
-            }) => {
-                put(method, &mut line);
-                line.push(' ');
-                put(path, &mut line);
-                let _ = write!(line, " {protocol}");
-            }
-            None => line.push_str("- - -"),
-        }
-        let _ = write!(
-            line,
-            "\" {} {} {} - \"",
-            self.code,
-            dash(&self.flags),
-            dash(&self.details)
-        );
-        put(&self.upstream_failure, &mut line);
-        let service_time = self
-            .upstream_service_time
-            .map_or_else(|| "-".to_owned(), |time| time.as_millis().to_string());
-        let _ = write!(
-            line,
-            "\" {} {} {} {service_time}",
-            self.bytes_received,
-            self.bytes_sent,
-            self.duration.as_millis(),
-        );
-        let headers = &self.headers;
-        let values = [
-            &headers.forwarded_for,
-            &headers.user_agent,
-            &headers.request_id,
-            &headers.authority,
-        ];
-        for value in values {
-            line.push_str(" \"");
-            put(value, &mut line);
-            line.push('"');
-        }
-        let _ = writeln!(
-            line,
-            " \"{}\" {} {} {} {} {} {}",
-            address(self.upstream_host),
-            dash(&self.upstream_cluster),
-            address(self.upstream_local),
-            address(self.downstream_local),
-            address(self.downstream_remote),
-            dash(&self.server_name),
-            dash(&self.route_name),
-        );
-        line
-    }
-}
-
-fn dash(value: &str) -> &str {
-    if value.is_empty() { "-" } else { value }
-}
-
-/// Control characters and quotes are escaped: a client must not be able to write lines of its own.
-fn put(value: &str, line: &mut String) {
-    for character in dash(value).chars() {
-        match character {
-            '"' => line.push_str("\\\""),
-            control if control.is_control() => {
-                let _ = write!(line, "\\x{:02x}", u32::from(control));
-            }
-            other => line.push(other),
+            downstream_direct_remote: None,
+            downstream_tls: Tls::default(),
+            upstream_tls: Tls::default(),
+            trace: None,
         }
     }
 }
 
-fn address(address: Option<SocketAddr>) -> String {
-    address.map_or_else(|| "-".to_owned(), |address| address.to_string())
+impl Logs {
+    /// Adds a log and gives its number.
+    pub fn add(&mut self, log: LogFormat<'_>, host: &Host<'_>) -> Result<usize, Error> {
+        let number = self.formats.len();
+        let format = match log {
+            LogFormat::Text(text) => Format::text(text, host, &mut self.wanted)?,
+            LogFormat::Json(text) => Format::json(text, host, &mut self.wanted)?,
+        };
+        self.formats.push(format);
+        Ok(number)
+    }
+
+    /// Whether there is no log at all.
+    pub fn is_empty(&self) -> bool {
+        self.formats.is_empty()
+    }
+
+    /// Keeps what the formats name of a request's head.
+    pub fn request(&self, head: &RequestHead, into: &mut Values) {
+        self.wanted.request(head, into);
+    }
+
+    /// Keeps what the formats name of the head of the reply.
+    pub fn response(&self, head: &ResponseHead, into: &mut Values) {
+        self.wanted.response(head, into);
+    }
+
+    /// Keeps what the formats name of the reply's trailers.
+    pub fn trailers(&self, trailers: &Fields, into: &mut Values) {
+        self.wanted.trailers(trailers, into);
+    }
+
+    /// Writes the line of one of the logs.
+    pub fn write(&self, number: usize, entry: &Entry, line: &mut String) {
+        if let Some(format) = self.formats.get(number) {
+            format.write(entry, line);
+        }
+    }
 }
 
-/// `2026-11-21T10:00:00.123Z`, as Envoy's `%START_TIME%`.
-fn timestamp(time: SystemTime) -> String {
-    let since = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    let (year, month, day) = civil(days);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        second / 3600,
-        second / 60 % 60,
-        second % 60,
-        since.subsec_millis(),
-    )
+/// A format as it was configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat<'a> {
+    /// Text with operators, with its line end.
+    Text(&'a str),
+    /// The text of a JSON value whose strings hold operators; a line end is added.
+    Json(&'a str),
 }
-
-/// Year, month and day of a count of days since 1970-01-01 (the Gregorian calendar in eras of
-/// 400 years that begin in March, so that the leap day comes last).
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 {
-        from_march + 3
-    } else {
-        from_march - 9
-    };
-    (year + era * 400 + u64::from(month <= 2), month, day)
-}
-
-#[cfg(test)]
-mod tests;

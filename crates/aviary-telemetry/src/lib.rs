@@ -3,7 +3,7 @@
 //! Nothing here has a clock, a socket or a file: callers say what happened and when, and get
 //! text to serve or write.
 //!
-//! Read first: [`Recorder`], [`Totals`], [`access_log::Entry`], [`trace::prepare`].
+//! Read first: [`Recorder`], [`Totals`], [`access_log::Logs`], [`trace::prepare`].
 
 pub mod labels;
 pub mod flags;
