@@ -252,9 +252,10 @@ fn slice(bytes: &[u8], start: u32, length: u32) -> &[u8] {
 
 /// An offset below 4 GiB: callers have checked.
 #[inline]
+#[expect(clippy::cast_possible_truncation, reason = "callers have checked")]
 pub(crate) fn offset(at: usize) -> u32 {
     debug_assert!(u32::try_from(at).is_ok());
-    u32::try_from(at).unwrap_or(u32::MAX)
+    at as u32
 }
 
 /// Control bytes but the horizontal tab.
@@ -275,6 +276,14 @@ pub(crate) fn is_clean(value: &[u8]) -> bool {
 /// Source: RFC 9110 §5.6.2.
 pub fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| TOKEN[usize::from(*byte)])
+}
+
+/// How many bytes at the start of `text` belong to a token.
+#[inline]
+pub(crate) fn token_len(text: &[u8]) -> usize {
+    text.iter()
+        .position(|byte| !TOKEN[usize::from(*byte)])
+        .unwrap_or(text.len())
 }
 
 static TOKEN: [bool; 256] =

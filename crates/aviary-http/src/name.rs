@@ -141,15 +141,51 @@ const EMPTY: u8 = u8::MAX;
 /// Numbers of names by hash of their text, the next free slot on a clash.
 static TABLE: [u8; SLOTS] = table();
 
-/// A slot from the length and four bytes; `| 0x20` folds the case of letters and changes no other
-/// byte of a numbered name.
-const fn slot(text: &[u8]) -> usize {
-    let length = text.len();
-    let first = (text[0] | 0x20) as usize;
-    let middle = (text[length / 2] | 0x20) as usize;
-    let late = (text[length - length.div_ceil(4)] | 0x20) as usize;
-    let last = (text[length - 1] | 0x20) as usize;
-    (length * 17 + first * 3 + middle * 41 + late * 101 + last * 59) % SLOTS
+/// Two words that tell a text of up to 16 bytes, and most longer ones, from all others of its
+/// length; `| 0x20` folds the case of letters, and joins a byte of a numbered name with no other
+/// byte but control bytes.
+#[inline]
+const fn words(text: &[u8]) -> (u64, u64) {
+    const FOLD: u64 = 0x2020_2020_2020_2020;
+    if let (Some(first), Some(last)) = (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+        return (
+            u64::from_le_bytes(*first) | FOLD,
+            u64::from_le_bytes(*last) | FOLD,
+        );
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        return (
+            u32::from_le_bytes(*first) as u64 | FOLD,
+            u32::from_le_bytes(*last) as u64 | FOLD,
+        );
+    }
+    match *text {
+        [one] => (one as u64 | FOLD, 0),
+        [one, two] => (one as u64 | FOLD, two as u64 | FOLD),
+        [one, two, three] => (one as u64 | (two as u64) << 8 | FOLD, three as u64 | FOLD),
+        _ => (0, 0),
+    }
+}
+
+/// Words of the numbered names, by number.
+static WORDS: [(u64, u64); TEXTS.len()] = {
+    let mut all = [(0, 0); TEXTS.len()];
+    let mut number = 0;
+    while number < TEXTS.len() {
+        all[number] = words(TEXTS[number].as_bytes());
+        number += 1;
+    }
+    all
+};
+
+/// The slot where a search begins.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "only the upper bits are left"
+)]
+const fn slot(length: usize, (first, last): (u64, u64)) -> usize {
+    let mixed = (first ^ last.rotate_left(29) ^ length as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> (u64::BITS - SLOTS.trailing_zeros())) as usize
 }
 
 #[expect(
@@ -161,7 +197,8 @@ const fn table() -> [u8; SLOTS] {
     let mut table = [EMPTY; SLOTS];
     let mut number = 0;
     while number < TEXTS.len() {
-        let mut at = slot(TEXTS[number].as_bytes());
+        let text = TEXTS[number].as_bytes();
+        let mut at = slot(text.len(), words(text));
         while table[at] != EMPTY {
             at = (at + 1) % SLOTS;
         }
@@ -175,16 +212,17 @@ impl Name {
     /// The number of `text`, which has no control bytes, in any case; [`Name::Other`] when it has
     /// none. What has a number is a token.
     pub fn of(text: &[u8]) -> Self {
-        if text.is_empty() {
-            return Self::Other;
-        }
-        let mut at = slot(text);
+        let words = words(text);
+        let mut at = slot(text.len(), words);
         loop {
             let number = usize::from(TABLE[at]);
             let Some(known) = TEXTS.get(number) else {
                 return Self::Other;
             };
-            if same_folded(text, known.as_bytes()) {
+            if known.len() == text.len()
+                && WORDS[number] == words
+                && (text.len() <= 16 || same_folded(text, known.as_bytes()))
+            {
                 return NAMES[number];
             }
             at = (at + 1) % SLOTS;
@@ -197,29 +235,12 @@ impl Name {
     }
 }
 
-/// Whether `text` without control bytes equals `lower`, which has only `[a-z0-9-]`: then it is a
-/// token.
-///
-/// For these bytes `| 0x20` folds letters, and joins nothing else but control bytes.
-#[inline]
+/// Whether `text` without control bytes equals `lower`, which has only `[a-z0-9-]`.
 fn same_folded(text: &[u8], lower: &[u8]) -> bool {
-    if text.len() != lower.len() {
-        return false;
-    }
-    let Some((text_end, lower_end)) = text.last_chunk::<8>().zip(lower.last_chunk::<8>()) else {
-        return text
-            .iter()
-            .zip(lower)
-            .all(|(one, other)| one | 0x20 == *other);
-    };
-    let folded = |chunk: &[u8; 8]| u64::from_le_bytes(*chunk) | 0x2020_2020_2020_2020;
-    let (pieces, _) = text.as_chunks::<8>();
-    let (others, _) = lower.as_chunks::<8>();
-    pieces
-        .iter()
-        .zip(others)
-        .all(|(one, other)| folded(one) == u64::from_le_bytes(*other))
-        && folded(text_end) == u64::from_le_bytes(*lower_end)
+    text.iter()
+        .zip(lower)
+        .fold(0, |apart, (one, other)| apart | ((one | 0x20) ^ other))
+        == 0
 }
 
 /// What a field is asked for by: its number, and its text for names without one.

@@ -58,8 +58,6 @@ pub struct Scanner {
     seen: usize,
     /// Where the current line begins.
     line: usize,
-    /// Blank lines before the head.
-    blank: u8,
     /// Whether the first line of the head is complete.
     started: bool,
 }
@@ -78,28 +76,14 @@ impl Scanner {
     /// When the head is too large, or has a line that does not end as it must.
     pub fn end(&mut self, input: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
         let from = self.seen;
-        for at in Marks::<LineFeeds>::new(input.get(from..).unwrap_or_default()) {
-            let lf = from + at;
-            if lf == 0 || input[lf - 1] != b'\r' {
-                return Err(Error::BadByte);
+        if let Some(end) = self.complete(input)? {
+            if end > limits.head_bytes {
+                return Err(Error::HeadTooLarge);
             }
-            let blank = lf - self.line == 1;
-            self.line = lf + 1;
-            if !blank {
-                self.started = true;
-            } else if self.started {
-                if lf >= limits.head_bytes {
-                    return Err(Error::HeadTooLarge);
-                }
-                *self = Self::default();
-                return Ok(Some(lf + 1));
-            } else {
-                self.blank += 1;
-                if self.blank > BLANK_LINES {
-                    return Err(Error::BadStartLine);
-                }
-            }
+            *self = Self::default();
+            return Ok(Some(end));
         }
+        self.check_lines(input)?;
         self.seen = input.len();
         if !self.started && input.len() - self.line > limits.target_bytes + START_LINE_ROOM {
             return Err(Error::TargetTooLong);
@@ -108,6 +92,40 @@ impl Scanner {
             return Err(Error::HeadTooLarge);
         }
         no_lone_cr(input, from).map(|()| None)
+    }
+
+    /// Where the first blank line behind something else ends, whatever is before it: that is
+    /// looked at when the head is read.
+    fn complete(&self, input: &[u8]) -> Result<Option<usize>, Error> {
+        let mut start = self.seen.saturating_sub(3);
+        if !self.started {
+            let mut blank = 0;
+            start = 0;
+            while input[start..].starts_with(b"\r\n") {
+                blank += 1;
+                start += 2;
+            }
+            if blank > BLANK_LINES {
+                return Err(Error::BadStartLine);
+            }
+            start = start.max(self.seen.saturating_sub(3));
+        }
+        Ok(marks::blank_line(&input[start..]).map(|end| start + end))
+    }
+
+    /// Looks at the lines of a head that is not complete: a line that ends wrongly is refused at
+    /// once, because what follows may never come.
+    fn check_lines(&mut self, input: &[u8]) -> Result<(), Error> {
+        let from = self.seen;
+        for at in Marks::<LineFeeds>::new(input.get(from..).unwrap_or_default()) {
+            let lf = from + at;
+            if lf == 0 || input[lf - 1] != b'\r' {
+                return Err(Error::BadByte);
+            }
+            self.started |= lf - self.line > 1;
+            self.line = lf + 1;
+        }
+        Ok(())
     }
 
     /// Whether a head began: something else than blank lines came.

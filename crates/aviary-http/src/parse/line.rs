@@ -103,6 +103,12 @@ fn not_in_name(section: &[u8], at: usize) -> Error {
 /// Start and length of a value without the spaces and tabs around it.
 #[inline]
 fn trimmed(section: &[u8], mut start: usize, mut end: usize) -> (usize, usize) {
+    if let [b' ', first, .., last] = section[start..end]
+        && first > b' '
+        && last > b' '
+    {
+        return (start + 1, end - start - 1);
+    }
     while start < end && matches!(section[start], b' ' | b'\t') {
         start += 1;
     }

@@ -66,6 +66,39 @@ impl<K: Kind> Iterator for Marks<'_, K> {
     }
 }
 
+/// Where the first CRLF CRLF ends.
+pub(super) fn blank_line(input: &[u8]) -> Option<usize> {
+    // Bits of the two bytes before the block, in the lowest places.
+    let mut before = 0;
+    let mut base = 0;
+    let mut rest = input;
+    loop {
+        let padded;
+        let (block, after) = match rest.split_first_chunk::<BLOCK>() {
+            Some(split) => split,
+            None if rest.is_empty() => return None,
+            None => {
+                let mut block = [b' '; BLOCK];
+                block[..rest.len()].copy_from_slice(rest);
+                padded = block;
+                (&padded, &[][..])
+            }
+        };
+        let feeds = LineFeeds::find(block);
+        let mut ends = feeds & (feeds << 2 | before);
+        while ends != 0 {
+            let end = base + ends.trailing_zeros() as usize + 1;
+            if input[..end].ends_with(b"\r\n\r\n") {
+                return Some(end);
+            }
+            ends &= ends - 1;
+        }
+        before = feeds >> (BLOCK - 2);
+        base += BLOCK;
+        rest = after;
+    }
+}
+
 #[cfg(target_feature = "sse2")]
 mod found {
     use safe_arch::{
@@ -145,7 +178,7 @@ fn each_byte(block: &[u8; BLOCK], found: impl Fn(u8) -> bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{BLOCK, Kind, LineFeeds, Marks, Structure, each_byte};
+    use super::{BLOCK, Kind, LineFeeds, Marks, Structure, blank_line, each_byte};
 
     #[test]
     fn masks_agree_with_a_test_of_each_byte() {
@@ -172,6 +205,19 @@ mod tests {
                 .collect();
             let found: Vec<usize> = Marks::<LineFeeds>::new(&input).collect();
             assert_eq!(found, (0..length).step_by(7).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn blank_line_anywhere_is_found() {
+        for at in 0..200 {
+            let mut input = vec![b'x'; 220];
+            input[at..at + 4].copy_from_slice(b"\r\n\r\n");
+            assert_eq!(blank_line(&input), Some(at + 4));
+            assert_eq!(blank_line(&input[..at + 4]), Some(at + 4));
+            assert_eq!(blank_line(&input[..at + 3]), None);
+            input[at] = b'\n';
+            assert_eq!(blank_line(&input), None);
         }
     }
 }

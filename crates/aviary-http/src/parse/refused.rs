@@ -171,7 +171,7 @@ fn cr_lf_and_nul_alone_are_refused() {
     whole("GET / HTTP/1.1\nhost: a\n\n", Error::BadByte);
     whole("GET / HTTP/1.1\r\nhost: a\r\n\n", Error::BadByte);
     whole("GET / HTTP/1.1\r\nhost: a\n\r\n", Error::BadByte);
-    whole("\nGET / HTTP/1.1\r\nhost: a\r\n\r\n", Error::BadByte);
+    whole("\nGET / HTTP/1.1\r\nhost: a\r\n\r\n", Error::BadStartLine);
     whole("GET /\ra HTTP/1.1\r\nhost: a\r\n\r\n", Error::BadByte);
 }
 

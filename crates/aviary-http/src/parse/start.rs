@@ -4,7 +4,7 @@ use memchr::{memchr, memchr2};
 
 use super::{Limits, version};
 use crate::error::Error;
-use crate::fields::{is_clean, is_token};
+use crate::fields::{is_clean, token_len};
 use crate::message::Version;
 use crate::request::{Method, is_authority, is_target};
 
@@ -24,9 +24,9 @@ pub(super) struct StatusLine<'a> {
 
 /// Splits a request line: one space each side of the target, nothing before or after.
 pub(super) fn request<'a>(line: &'a [u8], limits: &Limits) -> Result<RequestLine<'a>, Error> {
-    let space = memchr(b' ', line).ok_or(Error::BadStartLine)?;
-    let (method, rest) = (&line[..space], &line[space + 1..]);
-    if !is_token(method) {
+    let (method, rest) = line.split_at(token_len(line));
+    let rest = rest.strip_prefix(b" ").ok_or(Error::BadStartLine)?;
+    if method.is_empty() {
         return Err(Error::BadStartLine);
     }
     let space = memchr(b' ', rest).ok_or(Error::BadStartLine)?;
