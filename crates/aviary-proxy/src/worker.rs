@@ -6,7 +6,6 @@ use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aviary_mesh::endpoint::WorkloadLabels;
@@ -52,7 +51,7 @@ pub(crate) struct Channels {
     /// Ends the work.
     pub(crate) drain: CancellationToken,
     /// Raised by one once the first configuration is in use.
-    pub(crate) ready: Arc<AtomicUsize>,
+    pub(crate) ready: Arc<watch::Sender<usize>>,
 }
 
 /// A question to a worker, answered between requests.
@@ -211,7 +210,7 @@ pub(crate) async fn run(options: Options, channels: Channels) {
                     for (port, socket) in inherited {
                         listeners.adopt(port, socket);
                     }
-                    ready.fetch_add(1, Ordering::Release);
+                    ready.send_modify(|count| *count += 1);
                 }
             }
             Some(query) = queries.recv() => worker.answer(query),

@@ -6,20 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aviary_xds::ads::ClientSession;
-use aviary_xds::name::{self, NodeId, NodeKind};
-use aviary_xds::protobuf::envoy::config::core::v3::Node;
+use aviary_xds::bootstrap::Server;
 use aviary_xds::protobuf::envoy::service::discovery::v3::DeltaDiscoveryRequest;
 use aviary_xds::protobuf::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
 use hyper_util::rt::TokioIo;
 use rand::Rng as _;
-use serde_json::json;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::metadata::{Ascii, MetadataValue};
+use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
-use crate::config::{Config, ProxyKind, Xds};
+use crate::config::{Config, Xds};
 use crate::snapshot::Snapshot;
 
 pub(crate) use status::Status;
@@ -33,6 +31,9 @@ const MESSAGE_LIMIT: usize = 64 << 20;
 
 /// Requests that may wait to be sent; each response makes a few at most.
 const REQUEST_QUEUE: usize = 64;
+
+/// A connection that is not there after this long is tried anew.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A silent control plane is given up after about twice this.
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -71,7 +72,7 @@ pub(crate) struct Client {
 impl Client {
     /// A client for the proxy that `config` describes.
     pub(crate) fn new(config: &Config, server: Xds, publish: Publish, status: Arc<Status>) -> Self {
-        let session = ClientSession::new(node(config));
+        let session = ClientSession::new(config.node.clone()).with_fixed(&config.fixed);
         Self {
             server,
             session,
@@ -112,10 +113,10 @@ impl Client {
             send(&requests, request).await?;
         }
         let mut call = tonic::Request::new(ReceiverStream::new(queue));
-        let token: MetadataValue<Ascii> = format!("Bearer {}", self.server.token)
-            .parse()
-            .map_err(|_| tonic::Status::unauthenticated("the token has characters it must not"))?;
-        call.metadata_mut().insert("authorization", token);
+        for (name, value) in &self.server.metadata {
+            let (key, value) = metadata(name, value)?;
+            call.metadata_mut().insert(key, value);
+        }
         let mut responses = client.delta_aggregated_resources(call).await?.into_inner();
         self.status.update(|state| {
             state.connected = true;
@@ -161,20 +162,43 @@ impl Client {
     }
 
     async fn channel(&self) -> Result<Channel, Error> {
-        let socket = self.server.socket.clone();
+        let socket = match &self.server.server {
+            Server::Unix(socket) => socket.clone(),
+            Server::Tcp(host, port) => {
+                return Ok(kept_alive(&format!("http://{host}:{port}"))?
+                    .connect()
+                    .await?);
+            }
+        };
         let connector = tower::service_fn(move |_| {
             let socket = socket.clone();
             async move { UnixStream::connect(socket).await.map(TokioIo::new) }
         });
         // The address is never looked up: the connector knows the socket.
-        let channel = Endpoint::from_static("http://control")
-            .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE)
-            .keep_alive_while_idle(true)
-            .connect_with_connector(connector)
-            .await?;
-        Ok(channel)
+        let endpoint = kept_alive("http://control")?;
+        Ok(endpoint.connect_with_connector(connector).await?)
     }
+}
+
+fn kept_alive(uri: &str) -> Result<Endpoint, Error> {
+    Ok(Endpoint::from_shared(uri.to_owned())?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .keep_alive_while_idle(true))
+}
+
+fn metadata(
+    name: &str,
+    value: &str,
+) -> Result<(MetadataKey<Ascii>, MetadataValue<Ascii>), tonic::Status> {
+    let refuse = |what| {
+        tonic::Status::unauthenticated(format!(
+            "{what} of the metadata `{name}` has characters it must not"
+        ))
+    };
+    let key = name.parse().map_err(|_| refuse("the name"))?;
+    Ok((key, value.parse().map_err(|_| refuse("the value"))?))
 }
 
 async fn send(
@@ -182,30 +206,4 @@ async fn send(
     request: DeltaDiscoveryRequest,
 ) -> Result<(), Error> {
     requests.send(request).await.map_err(|_| Error::Closed)
-}
-
-/// What the proxy tells the control plane of itself.
-fn node(config: &Config) -> Node {
-    let id = NodeId {
-        kind: match config.kind {
-            ProxyKind::Sidecar => NodeKind::Sidecar,
-            ProxyKind::Router => NodeKind::Router,
-        },
-        address: config.address,
-        pod: config.pod.clone(),
-        namespace: config.namespace.clone(),
-    };
-    let mut metadata = serde_json::Map::new();
-    for (key, value) in [
-        ("NAMESPACE", json!(config.namespace)),
-        ("LABELS", json!(config.labels)),
-        ("WORKLOAD_NAME", json!(config.workload)),
-        ("SERVICE_ACCOUNT", json!(config.service_account)),
-        ("INSTANCE_IPS", json!(config.address.to_string())),
-        ("CLUSTER_ID", json!("Kubernetes")),
-        ("MESH_ID", json!("cluster.local")),
-    ] {
-        metadata.insert(key.to_owned(), value);
-    }
-    name::node(&id, metadata)
 }

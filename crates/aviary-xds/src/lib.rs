@@ -9,7 +9,9 @@ pub mod name;
 pub mod resource;
 pub mod snapshot;
 pub mod ads;
+pub mod bootstrap;
 
+pub use bootstrap::Bootstrap;
 pub use envoy_types::pb as protobuf;
 pub use resource::Resource;
 pub use snapshot::Snapshot;

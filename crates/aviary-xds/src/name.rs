@@ -151,7 +151,7 @@ pub fn metadata_of(node: &Node) -> serde_json::Map<String, serde_json::Value> {
     node.metadata.as_ref().map(object_of).unwrap_or_default()
 }
 
-fn struct_of(object: serde_json::Map<String, serde_json::Value>) -> Struct {
+pub(crate) fn struct_of(object: serde_json::Map<String, serde_json::Value>) -> Struct {
     Struct {
         fields: object
             .into_iter()
@@ -160,7 +160,7 @@ fn struct_of(object: serde_json::Map<String, serde_json::Value>) -> Struct {
     }
 }
 
-fn value_of(json: serde_json::Value) -> Value {
+pub(crate) fn value_of(json: serde_json::Value) -> Value {
     use serde_json::Value as Json;
     let kind = match json {
         Json::Null => value::Kind::NullValue(0),

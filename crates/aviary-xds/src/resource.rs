@@ -113,13 +113,13 @@ pub struct Error {
 
 /// What is wrong inside a resource, and where.
 #[derive(Debug)]
-struct Fault {
-    path: String,
-    reason: String,
+pub(crate) struct Fault {
+    pub(crate) path: String,
+    pub(crate) reason: String,
 }
 
 impl Fault {
-    fn new(reason: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
         Self {
             path: String::new(),
             reason: reason.into(),
@@ -127,7 +127,7 @@ impl Fault {
     }
 
     /// The same, seen from the message that holds `field`.
-    fn at(mut self, field: &str) -> Self {
+    pub(crate) fn at(mut self, field: &str) -> Self {
         let dot = if self.path.is_empty() || self.path.starts_with('[') {
             ""
         } else {
@@ -166,7 +166,7 @@ where
 }
 
 /// Refuses a message that is not what its model gives when encoded again.
-fn same<P: PartialEq + Debug>(got: &P, understood: &P) -> Result<(), Fault> {
+pub(crate) fn same<P: PartialEq + Debug>(got: &P, understood: &P) -> Result<(), Fault> {
     if got == understood {
         return Ok(());
     }

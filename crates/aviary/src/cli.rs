@@ -68,6 +68,44 @@ Examples:
     #[command(subcommand)]
     Image(ImageCommand),
 
+    /// Run the proxy on its own from a file in Envoy's bootstrap format; no mesh is needed.
+    #[command(after_help = "\
+The file is YAML or JSON as Envoy reads it: `admin`, `node`, `static_resources`, and `dynamic_resources` by
+ADS. What the proxy does not support is refused with its place in the file; nothing is ignored.
+
+A proxy that answers from port 8080 what two servers say:
+
+  admin: {address: {socket_address: {address: 127.0.0.1, port_value: 9901}}}
+  static_resources:
+    listeners:
+    - name: in
+      address: {socket_address: {address: 127.0.0.1, port_value: 8080}}
+      filter_chains:
+      - filters:
+        - name: envoy.filters.network.http_connection_manager
+          typed_config:
+            \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+            stat_prefix: in
+            route_config:
+              virtual_hosts:
+              - {name: all, domains: [\"*\"], routes: [{match: {prefix: /}, route: {cluster: web}}]}
+            http_filters:
+            - name: envoy.filters.http.router
+              typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+    clusters:
+    - name: web
+      type: STATIC
+      connect_timeout: 1s
+      load_assignment:
+        cluster_name: web
+        endpoints:
+        - lb_endpoints:
+          - {endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 9001}}}}
+          - {endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: 9002}}}}
+
+SIGTERM and SIGINT (Ctrl-C) drain: nothing new is accepted, and the process ends with its last request.")]
+    Proxy(ProxyArgs),
+
     #[command(hide = true)]
     Control(ControlArgs),
     #[command(hide = true)]
@@ -76,11 +114,6 @@ Examples:
     Sandbox,
     #[command(hide = true)]
     PodInit {
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
-    },
-    #[command(hide = true)]
-    Proxy {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
@@ -169,6 +202,45 @@ pub(crate) enum StatusFormat {
     Json,
     /// Only the path of the kubeconfig.
     Kubeconfig,
+}
+
+/// Options of `proxy`.
+#[derive(Debug, Args)]
+pub(crate) struct ProxyArgs {
+    /// The file; without it the proxy takes everything from the environment that the node agent sets.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Threads that carry traffic; `auto` (or 0) is one per core.
+    #[arg(long, default_value = "1", value_name = "N", value_parser = parse_workers, requires = "config")]
+    pub(crate) workers: Workers,
+    /// Read the file, say what is wrong with it, and end.
+    #[arg(long, requires = "config")]
+    pub(crate) check: bool,
+    /// How much is said on stderr: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as
+    /// `info,aviary_proxy=debug`.
+    #[arg(long, env = "AVIARY_LOG", default_value = "info", value_name = "LEVEL")]
+    pub(crate) log_level: String,
+    /// What the node agent starts it as.
+    #[arg(hide = true, value_parser = ["sidecar", "router"], conflicts_with = "config")]
+    pub(crate) kind: Option<String>,
+}
+
+/// How many threads carry traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Workers {
+    /// One per core that this process may use.
+    PerCore,
+    /// So many.
+    Count(usize),
+}
+
+fn parse_workers(text: &str) -> Result<Workers, String> {
+    match text.parse() {
+        _ if text == "auto" => Ok(Workers::PerCore),
+        Ok(0) => Ok(Workers::PerCore),
+        Ok(count @ 1..=256) => Ok(Workers::Count(count)),
+        _ => Err("want a number from 1 to 256, or `auto`".to_owned()),
+    }
 }
 
 /// Arguments of the control process.

@@ -25,7 +25,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     // These two run inside pods, where there is no state folder.
     match &cli.command {
         Command::PodInit { args } => return node::pod_init(args),
-        Command::Proxy { args } => return proxy::run(args),
+        Command::Proxy(args) => return proxy::run(args),
         _ => {}
     }
     let home = Home::resolve(cli.home)?;
@@ -41,7 +41,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Control(args) => control::run(&home, &args),
         Command::Node(args) => node::run(&home, &args),
         Command::Sandbox => node::sandbox(&home),
-        Command::PodInit { .. } | Command::Proxy { .. } => Ok(ExitCode::FAILURE),
+        Command::PodInit { .. } | Command::Proxy(_) => Ok(ExitCode::FAILURE),
     }
 }
 
@@ -83,6 +83,10 @@ async fn interrupted() {
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("AVIARY_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    log_with(filter);
+}
+
+fn log_with(filter: tracing_subscriber::EnvFilter) {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

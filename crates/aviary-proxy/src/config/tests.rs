@@ -18,7 +18,7 @@ fn vars(more: &[(&str, &str)]) -> HashMap<String, String> {
 fn config_sidecar_vars_give_node_id_and_labels() {
     let config = Config::from_vars(&vars(&[])).unwrap();
     assert_eq!(
-        config.node_id(),
+        config.node.id,
         "sidecar~10.244.0.7~reviews-v1-x.prod~prod.svc.cluster.local"
     );
     let labels = config.workload_labels();

@@ -12,6 +12,8 @@ use aviary_mesh::{
     ChainAction, Cluster, Discovery, FilterChain, Listener, MeshConfig, Route, RouteTable,
     VirtualHost,
 };
+use aviary_xds::bootstrap::Server;
+use aviary_xds::protobuf::envoy::config::core::v3::Node;
 use aviary_xds::protobuf::envoy::service::discovery::v3::aggregated_discovery_service_server::{
     AggregatedDiscoveryService, AggregatedDiscoveryServiceServer,
 };
@@ -45,6 +47,11 @@ fn folder(name: &str) -> PathBuf {
 fn config(folder: &Path) -> Config {
     Config {
         kind: ProxyKind::Router,
+        node: Node {
+            id: "router~10.244.0.3~gateway-1.istio-system~istio-system.svc.cluster.local".into(),
+            ..Node::default()
+        },
+        fixed: Arc::default(),
         pod: "gateway-1".into(),
         namespace: "istio-system".into(),
         address: "10.244.0.3".parse().unwrap(),
@@ -52,16 +59,16 @@ fn config(folder: &Path) -> Config {
         workload: "gateway".into(),
         labels: std::iter::once(("istio".to_owned(), "ingressgateway".to_owned())).collect(),
         xds: Some(Xds {
-            socket: folder.join("xds.sock"),
-            token: "secret".into(),
+            server: Server::Unix(folder.join("xds.sock")),
+            metadata: vec![("authorization".into(), "Bearer secret".into())],
         }),
         state: Some(folder.join("proxy")),
         inherited: Vec::new(),
         workers: 2,
         ports: Ports {
-            admin: free(),
-            metrics: free(),
-            readiness: free(),
+            admin: Some(free()),
+            metrics: Some(free()),
+            readiness: Some(free()),
         },
         drain_limit: Duration::from_secs(2),
         access_log: false,
@@ -171,7 +178,7 @@ impl AggregatedDiscoveryService for Control {
         let mut snapshots = self.0.clone();
         let (send, receive) = mpsc::channel(16);
         tokio::spawn(async move {
-            let begin = std::time::Instant::now();
+            let begin = Instant::now();
             let mut session = aviary_xds::ads::ServerSession::new();
             let snapshot = snapshots.borrow_and_update().clone();
             session.set_snapshot(snapshot);
@@ -258,14 +265,18 @@ async fn run_follows_the_control_plane_and_outlives_it() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = folder("ads");
     let (config, drain) = (config(&folder), CancellationToken::new());
-    let ports = config.ports;
+    let [admin, metrics, readiness] = [
+        config.ports.admin.unwrap(),
+        config.ports.metrics.unwrap(),
+        config.ports.readiness.unwrap(),
+    ];
     let address = free();
     let proxy = tokio::spawn(run(config.clone(), drain.clone()));
 
     let waiting = (503, "waiting for the first configuration\n");
-    until(ports.readiness, "/healthz/ready", waiting).await;
+    until(readiness, "/healthz/ready", waiting).await;
     let publish = control(&folder, mesh(address, "one"));
-    until(ports.readiness, "/healthz/ready", (200, "LIVE\n")).await;
+    until(readiness, "/healthz/ready", (200, "LIVE\n")).await;
     assert_eq!(get(address, "/").await, (200, "one".to_owned()));
 
     let previous = publish.borrow().clone();
@@ -273,7 +284,7 @@ async fn run_follows_the_control_plane_and_outlives_it() {
     publish.send_replace(Arc::new(next));
     until(address, "/", (200, "two")).await;
 
-    let (status, dump) = get(ports.admin, "/config_dump").await;
+    let (status, dump) = get(admin, "/config_dump").await;
     let dump: serde_json::Value = serde_json::from_str(&dump).unwrap();
     assert_eq!(status, 200);
     assert_eq!(
@@ -282,7 +293,7 @@ async fn run_follows_the_control_plane_and_outlives_it() {
     );
     assert_eq!(dump["xds"]["connected"], true);
     assert!(dump["config"]["routes"]["http.80"].is_object());
-    let (_, metrics) = get(ports.metrics, "/stats/prometheus").await;
+    let (_, metrics) = get(metrics, "/stats/prometheus").await;
     assert!(metrics.contains("istio_build{component=\"proxy\""));
     assert!(metrics.contains("source_workload=\"gateway\""));
 
@@ -299,7 +310,7 @@ async fn run_follows_the_control_plane_and_outlives_it() {
     );
     let drain = CancellationToken::new();
     let proxy = tokio::spawn(run(config, drain.clone()));
-    until(ports.readiness, "/healthz/ready", (200, "LIVE\n")).await;
+    until(readiness, "/healthz/ready", (200, "LIVE\n")).await;
     assert_eq!(get(address, "/").await, (200, "two".to_owned()));
     drain.cancel();
     proxy.await.unwrap().unwrap();

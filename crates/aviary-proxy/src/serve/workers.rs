@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aviary_telemetry::access_log::line::Entry;
 use rand::Rng as _;
@@ -20,13 +19,23 @@ const QUERY_QUEUE: usize = 16;
 #[derive(Clone)]
 pub(crate) struct Handles {
     queries: Vec<mpsc::Sender<Query>>,
-    ready: Arc<AtomicUsize>,
+    ready: watch::Receiver<usize>,
 }
 
 impl Handles {
     /// Whether every worker has a configuration in use.
     pub(crate) fn are_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire) >= self.queries.len()
+        *self.ready.borrow() >= self.queries.len()
+    }
+
+    /// Waits until every worker has a configuration in use; false when they ended before.
+    pub(crate) async fn ready(&self) -> bool {
+        let workers = self.queries.len();
+        self.ready
+            .clone()
+            .wait_for(|ready| *ready >= workers)
+            .await
+            .is_ok()
     }
 
     /// Asks every worker; one that does not answer any more is left out.
@@ -75,7 +84,8 @@ pub(super) fn start(
     drain: &CancellationToken,
 ) -> io::Result<Workers> {
     let inherited = inherited::take(&config.inherited);
-    let ready = Arc::new(AtomicUsize::new(0));
+    let (ready, is_ready) = watch::channel(0);
+    let ready = Arc::new(ready);
     let (mut queries, mut ended) = (Vec::new(), Vec::new());
     for number in 0..config.workers {
         let mut sockets = Vec::new();
@@ -107,7 +117,10 @@ pub(super) fn start(
         ended.push(receiver);
     }
     Ok(Workers {
-        handles: Handles { queries, ready },
+        handles: Handles {
+            queries,
+            ready: is_ready,
+        },
         ended,
     })
 }

@@ -41,6 +41,8 @@ pub struct ClientSession {
     subscribed: [BTreeSet<String>; 4],
     /// Named resources that the server says do not exist.
     absent: [BTreeSet<String>; 4],
+    /// Names of resources that are there from the start, by type; the server cannot change them.
+    fixed: [BTreeSet<String>; 4],
     received: [bool; 4],
     active: Arc<MeshConfig>,
     fresh: bool,
@@ -59,12 +61,30 @@ impl ClientSession {
             routes: BTreeMap::new(),
             subscribed: Default::default(),
             absent: Default::default(),
+            fixed: Default::default(),
             received: [false; 4],
             active: Arc::default(),
             fresh: false,
             ready: false,
             nack: None,
         }
+    }
+
+    /// With clusters and listeners that are there from the start; the server is not asked for them,
+    /// and what it says of resources with their names is passed over. What they name is asked for.
+    ///
+    /// Source: Envoy, where static resources win over dynamic ones.
+    #[must_use]
+    pub fn with_fixed(mut self, fixed: &MeshConfig) -> Self {
+        for cluster in fixed.clusters.values() {
+            self.apply(Resource::Cluster(Arc::clone(cluster)), String::new());
+        }
+        for listener in fixed.listeners.values() {
+            self.apply(Resource::Listener(Arc::clone(listener)), String::new());
+        }
+        self.fixed[Kind::Cluster.index()] = fixed.clusters.keys().cloned().collect();
+        self.fixed[Kind::Listener.index()] = fixed.listeners.keys().cloned().collect();
+        self
     }
 
     /// The first requests of a new stream: what is wanted and which versions are here already.
@@ -167,6 +187,7 @@ impl ClientSession {
         fn of<T>(table: &Table<T>) -> std::collections::HashMap<String, String> {
             table
                 .iter()
+                .filter(|(_, held)| !held.version.is_empty())
                 .map(|(name, held)| (name.clone(), held.version.clone()))
                 .collect()
         }
@@ -180,6 +201,9 @@ impl ClientSession {
 
     fn apply(&mut self, resource: Resource, version: String) {
         let name = resource.name().to_owned();
+        if self.fixed[resource.kind().index()].contains(&name) {
+            return;
+        }
         self.absent[resource.kind().index()].remove(&name);
         match resource {
             Resource::Cluster(value) => drop(self.clusters.insert(name, Held { version, value })),
@@ -192,6 +216,9 @@ impl ClientSession {
     }
 
     fn remove(&mut self, kind: Kind, name: &str) {
+        if self.fixed[kind.index()].contains(name) {
+            return;
+        }
         match kind {
             Kind::Cluster => drop(self.clusters.remove(name)),
             Kind::Endpoints => drop(self.endpoints.remove(name)),

@@ -1,27 +1,33 @@
-//! The data plane: sidecar and gateway.
+//! The data plane: sidecar, gateway, or a proxy on its own.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, anyhow};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{ProxyArgs, Workers};
+use crate::output;
 
 /// Serves until a signal asks to end, then drains.
-pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
-    if let Some(unknown) = args
-        .iter()
-        .find(|arg| !matches!(arg.as_str(), "sidecar" | "router"))
-    {
-        bail!(
-            "`{unknown}` is not known; the node agent starts `aviary proxy` with everything in the environment, and \
-             a standalone mode is not there yet"
-        );
+pub(crate) fn run(args: &ProxyArgs) -> Result<ExitCode> {
+    let config = match &args.config {
+        Some(file) => from_file(file, args.workers)?,
+        None => aviary_proxy::Config::from_env()
+            .context("no `--config FILE` is given; see `aviary proxy --help`")?,
+    };
+    if let (true, Some(file)) = (args.check, &args.config) {
+        output::note(&format!("{}: good", file.display()));
+        return Ok(ExitCode::SUCCESS);
     }
-    let config = aviary_proxy::Config::from_env()?;
-    super::start_logging();
+    let filter = tracing_subscriber::EnvFilter::try_new(&args.log_level)
+        .with_context(|| format!("--log-level `{}`", args.log_level))?;
+    super::log_with(filter);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
         .block_on(async {
-            let cancel = tokio_util::sync::CancellationToken::new();
+            let cancel = CancellationToken::new();
             let asked = cancel.clone();
             tokio::spawn(async move {
                 super::interrupted().await;
@@ -30,4 +36,16 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
             aviary_proxy::run(config, cancel).await?;
             Ok(ExitCode::SUCCESS)
         })
+}
+
+fn from_file(file: &Path, workers: Workers) -> Result<aviary_proxy::Config> {
+    let text = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read `{}`", file.display()))?;
+    let bootstrap = aviary_proxy::Bootstrap::read(&text)
+        .map_err(|error| anyhow!("{}: {error}", file.display()))?;
+    let workers = match workers {
+        Workers::Count(count) => count,
+        Workers::PerCore => std::thread::available_parallelism()?.get(),
+    };
+    Ok(aviary_proxy::Config::standalone(bootstrap, workers))
 }

@@ -223,7 +223,7 @@ impl Proxy {
             queries: questions,
             log,
             drain: drain.clone(),
-            ready: Arc::default(),
+            ready: Arc::new(watch::channel(0).0),
         };
         let task = tokio::task::spawn_local(run(options, channels));
         let proxy = Self {
