@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::tls::ClusterTls;
+
 /// An upstream service port, or a subset of it.
 ///
 /// Source: Envoy `config.cluster.v3.Cluster`.
@@ -29,6 +31,9 @@ pub struct Cluster {
     pub source_address: Option<IpAddr>,
     /// Idle connections are closed after this long; `None` means one hour (Envoy's default).
     pub idle_timeout: Option<Duration>,
+    /// TLS spoken with its endpoints.
+    #[serde(default, skip_serializing_if = "ClusterTls::is_plain")]
+    pub tls: ClusterTls,
     /// The service behind it, for metrics; `None` for unknown destinations.
     pub service: Option<ServiceLabels>,
 }

@@ -25,6 +25,9 @@ pub struct Endpoint {
     pub weight: u32,
     /// Whether it may be given requests.
     pub health: Health,
+    /// It speaks the mesh's TLS (Istio's `tlsMode: istio`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mesh_tls: bool,
     /// What is known of the workload there.
     pub workload: Arc<WorkloadLabels>,
 }

@@ -11,6 +11,7 @@ pub mod listener;
 pub mod route;
 pub mod cluster;
 pub mod endpoint;
+pub mod tls;
 pub mod compiled;
 pub mod resolve;
 pub mod balance;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// Everything that one proxy is configured with: the four xDS types by resource name.
+/// Everything that one proxy is configured with: the five xDS types by resource name.
 ///
 /// Values are shared so that a change of one resource leaves the others as they are.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -41,4 +42,7 @@ pub struct MeshConfig {
     pub clusters: BTreeMap<String, Arc<Cluster>>,
     /// Endpoints by cluster name (EDS).
     pub endpoints: BTreeMap<String, Arc<EndpointSet>>,
+    /// Secrets by name (SDS). Held in memory only: the serialized form is without them.
+    #[serde(skip)]
+    pub secrets: tls::Secrets,
 }

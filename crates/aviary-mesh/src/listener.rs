@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::route::RouteTable;
+use crate::tls::DownstreamTls;
 use std::sync::Arc;
 
 /// Which way the traffic of a listener or chain flows, seen from the workload.
@@ -23,6 +24,10 @@ pub enum Direction {
 /// Source: Envoy `config.listener.v3.Listener`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of Envoy's listener"
+)]
 pub struct Listener {
     /// Resource name, e.g. `virtualOutbound`, `0.0.0.0_9080`, `10.96.3.4_3306`.
     pub name: String,
@@ -40,6 +45,10 @@ pub struct Listener {
     pub direction: Direction,
     /// Looks at the first bytes to tell HTTP from other protocols (`application_protocols` below).
     pub http_inspector: bool,
+    /// Looks at the first bytes to tell TLS, its server name and application protocols
+    /// (`server_names`, `transport_protocol`, `application_protocols` below).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls_inspector: bool,
     /// How long the inspector waits for first bytes before it goes on without an answer.
     pub inspect_timeout: Duration,
     /// Chains in order of declaration; the most specific match wins (see [`ChainMatch`]).
@@ -56,6 +65,9 @@ pub struct FilterChain {
     pub name: String,
     /// Which connections it takes.
     pub matches: ChainMatch,
+    /// TLS that ends here; `None` takes the bytes as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Arc<DownstreamTls>>,
     /// What is done with them.
     pub action: ChainAction,
 }

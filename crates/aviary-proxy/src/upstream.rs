@@ -77,6 +77,7 @@ impl Upstreams {
 
 fn fixed(address: &SocketAddr) -> Endpoint {
     Endpoint {
+        mesh_tls: false,
         address: *address,
         weight: 1,
         health: Health::Healthy,

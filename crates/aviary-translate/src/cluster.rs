@@ -67,6 +67,7 @@ pub(crate) fn add_outbound(snapshot: &Snapshot, key: &ProxyKey, config: &mut Mes
     ));
     if key.kind == ProxyKind::Sidecar {
         add(Cluster {
+            tls: aviary_mesh::tls::ClusterTls::default(),
             source_address: Some(INBOUND_SOURCE.into()),
             ..bare(
                 INBOUND_PASSTHROUGH.to_owned(),
@@ -170,6 +171,7 @@ pub(crate) fn inbound(snapshot: &Snapshot, service: &Service, port: &Port, targe
 
 fn bare(name: String, discovery: Discovery, protocol: UpstreamProtocol) -> Cluster {
     Cluster {
+        tls: aviary_mesh::tls::ClusterTls::default(),
         name,
         discovery,
         connect_timeout: CONNECT_TIMEOUT,
@@ -218,6 +220,7 @@ fn endpoints(
                     })
                 };
                 found.push(Endpoint {
+                    mesh_tls: false,
                     address: SocketAddr::new(endpoint.address, *number),
                     weight: 1,
                     health: endpoint.health,

@@ -96,8 +96,10 @@ fn listener(port: u16, routes: &str) -> Listener {
         use_original_dst: false,
         direction: Direction::Outbound,
         http_inspector: false,
+        tls_inspector: false,
         inspect_timeout: Duration::ZERO,
         chains: vec![FilterChain {
+            tls: None,
             name: name.clone(),
             matches: ChainMatch::default(),
             action: ChainAction::Http(HttpChain {

@@ -29,6 +29,7 @@ fn http_chain(
     routes: RouteSource,
 ) -> FilterChain {
     FilterChain {
+        tls: None,
         name: name.to_owned(),
         matches,
         action: ChainAction::Http(HttpChain {
@@ -50,6 +51,7 @@ fn tcp_chain(
     cluster: String,
 ) -> FilterChain {
     FilterChain {
+        tls: None,
         name: name.to_owned(),
         matches,
         action: ChainAction::Tcp(TcpChain {

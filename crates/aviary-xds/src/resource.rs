@@ -1,4 +1,4 @@
-//! The model's four resource types as Envoy protobuf and back.
+//! The model's five resource types as Envoy protobuf and back.
 //!
 //! Decoding is strict by construction: what was decoded is encoded again and compared, so that a
 //! field that the model has no place for is refused with its path and never ignored.
@@ -10,11 +10,13 @@ mod endpoint;
 mod extra;
 mod listener;
 mod route;
+mod transport;
 mod value;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use aviary_mesh::tls::Secret;
 use aviary_mesh::{Cluster, EndpointSet, Listener, RouteTable};
 use envoy_types::pb::envoy::config::core::v3::config_source::ConfigSourceSpecifier;
 use envoy_types::pb::envoy::config::core::v3::{AggregatedConfigSource, ApiVersion, ConfigSource};
@@ -33,6 +35,8 @@ pub enum Resource {
     Listener(Arc<Listener>),
     /// From RDS.
     Routes(Arc<RouteTable>),
+    /// From SDS.
+    Secret(Arc<Secret>),
 }
 
 impl Resource {
@@ -43,6 +47,7 @@ impl Resource {
             Self::Endpoints(set) => &set.cluster,
             Self::Listener(listener) => &listener.name,
             Self::Routes(table) => &table.name,
+            Self::Secret(secret) => &secret.name,
         }
     }
 
@@ -53,6 +58,7 @@ impl Resource {
             Self::Endpoints(_) => Kind::Endpoints,
             Self::Listener(_) => Kind::Listener,
             Self::Routes(_) => Kind::Routes,
+            Self::Secret(_) => Kind::Secrets,
         }
     }
 
@@ -63,6 +69,7 @@ impl Resource {
             Self::Endpoints(set) => value::any(&endpoint::to_proto(set)),
             Self::Listener(listener) => value::any(&listener::to_proto(listener)),
             Self::Routes(table) => value::any(&route::to_proto(table)),
+            Self::Secret(secret) => value::any(&transport::secret::to_proto(secret)),
         }
     }
 
@@ -79,14 +86,31 @@ impl Resource {
             reason: fault.reason,
         };
         let resource = match kind {
-            Kind::Cluster => strictly(any, cluster::from_proto, cluster::to_proto)
-                .map(|it| Self::Cluster(Arc::new(it))),
-            Kind::Endpoints => strictly(any, endpoint::from_proto, endpoint::to_proto)
+            Kind::Cluster => strictly(
+                any,
+                cluster::from_proto,
+                cluster::to_proto,
+                cluster::settle_tls,
+            )
+            .map(|it| Self::Cluster(Arc::new(it))),
+            Kind::Endpoints => strictly(any, endpoint::from_proto, endpoint::to_proto, |_, _| {})
                 .map(|it| Self::Endpoints(Arc::new(it))),
-            Kind::Listener => strictly(any, listener::from_proto, listener::to_proto)
-                .map(|it| Self::Listener(Arc::new(it))),
-            Kind::Routes => strictly(any, route::from_proto, route::to_proto)
+            Kind::Listener => strictly(
+                any,
+                listener::from_proto,
+                listener::to_proto,
+                listener::settle_tls,
+            )
+            .map(|it| Self::Listener(Arc::new(it))),
+            Kind::Routes => strictly(any, route::from_proto, route::to_proto, |_, _| {})
                 .map(|it| Self::Routes(Arc::new(it))),
+            Kind::Secrets => strictly(
+                any,
+                transport::secret::from_proto,
+                transport::secret::to_proto,
+                |_, _| {},
+            )
+            .map(|it| Self::Secret(Arc::new(it))),
         }
         .map_err(refuse)?;
         if resource.name() != name {
@@ -151,17 +175,21 @@ fn each<'a, T: 'a, U>(
         .collect()
 }
 
+/// Decodes and compares; `settle` takes over from what was understood what needs no comparison.
 fn strictly<M, P>(
     any: &Any,
     decode: impl Fn(&P) -> Result<M, Fault>,
     encode: impl Fn(&M) -> P,
+    settle: impl Fn(&mut P, &P),
 ) -> Result<M, Fault>
 where
     P: prost::Message + prost::Name + Default + PartialEq + Debug,
 {
-    let proto: P = value::unpack(any)?;
+    let mut proto: P = value::unpack(any)?;
     let model = decode(&proto)?;
-    same(&proto, &encode(&model))?;
+    let understood = encode(&model);
+    settle(&mut proto, &understood);
+    same(&proto, &understood)?;
     Ok(model)
 }
 

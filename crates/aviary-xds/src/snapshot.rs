@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aviary_mesh::listener::{ChainAction, Listener, RouteSource};
-use aviary_mesh::{Discovery, EndpointSet, MeshConfig};
+use aviary_mesh::{Cluster, Discovery, EndpointSet, MeshConfig};
 use envoy_types::pb::google::protobuf::Any;
 
 use crate::{Kind, Resource};
@@ -50,9 +50,9 @@ fn fnv1a(bytes: &[u8]) -> String {
 pub struct Snapshot {
     version: u64,
     config: Arc<MeshConfig>,
-    entries: [BTreeMap<String, Entry>; 4],
-    /// Endpoints and routes that the clusters and listeners here ask for.
-    referenced: [BTreeSet<String>; 4],
+    entries: [BTreeMap<String, Entry>; 5],
+    /// Endpoints, routes and secrets that the clusters and listeners here ask for.
+    referenced: [BTreeSet<String>; 5],
 }
 
 impl Snapshot {
@@ -95,6 +95,12 @@ impl Snapshot {
                 known,
                 Resource::Routes,
             ),
+            encode(
+                &config.secrets,
+                old.map(|old| &old.secrets),
+                known,
+                Resource::Secret,
+            ),
         ];
         snapshot.referenced[Kind::Endpoints.index()] = config
             .clusters
@@ -107,6 +113,15 @@ impl Snapshot {
             .values()
             .flat_map(|listener| named_routes(listener))
             .collect();
+        let of_listeners = config
+            .listeners
+            .values()
+            .flat_map(|it| secrets_of_listener(it));
+        let of_clusters = config
+            .clusters
+            .values()
+            .flat_map(|it| secrets_of_cluster(it));
+        snapshot.referenced[Kind::Secrets.index()] = of_listeners.chain(of_clusters).collect();
         snapshot.config = config;
         snapshot
     }
@@ -162,6 +177,21 @@ pub(crate) fn named_routes(listener: &Listener) -> Vec<String> {
             },
             ChainAction::Tcp(_) => None,
         })
+        .collect()
+}
+
+/// The secrets that a listener asks for by name.
+pub(crate) fn secrets_of_listener(listener: &Listener) -> Vec<String> {
+    let chains = listener.chains.iter().chain(&listener.default_chain);
+    let tls = chains.filter_map(|chain| chain.tls.as_deref());
+    tls.flat_map(|tls| tls.secrets().map(str::to_owned))
+        .collect()
+}
+
+/// The secrets that a cluster asks for by name.
+pub(crate) fn secrets_of_cluster(cluster: &Cluster) -> Vec<String> {
+    let tls = cluster.tls.all();
+    tls.flat_map(|tls| tls.secrets().map(str::to_owned))
         .collect()
 }
 

@@ -13,11 +13,19 @@ pub enum Kind {
     Listener,
     /// RDS.
     Routes,
+    /// SDS.
+    Secrets,
 }
 
 impl Kind {
     /// All, in the order in which changes are sent.
-    pub const ALL: [Self; 4] = [Self::Cluster, Self::Endpoints, Self::Listener, Self::Routes];
+    pub const ALL: [Self; 5] = [
+        Self::Cluster,
+        Self::Endpoints,
+        Self::Listener,
+        Self::Routes,
+        Self::Secrets,
+    ];
 
     /// The name on the wire.
     pub const fn type_url(self) -> &'static str {
@@ -26,6 +34,7 @@ impl Kind {
             Self::Endpoints => "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
             Self::Listener => "type.googleapis.com/envoy.config.listener.v3.Listener",
             Self::Routes => "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+            Self::Secrets => "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
         }
     }
 
@@ -51,6 +60,7 @@ impl fmt::Display for Kind {
             Self::Endpoints => "endpoints of",
             Self::Listener => "listener",
             Self::Routes => "route table",
+            Self::Secrets => "secret",
         })
     }
 }

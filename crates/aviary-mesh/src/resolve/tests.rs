@@ -524,6 +524,7 @@ fn chain_named(name: &str, matches: ChainMatch) -> FilterChain {
         idle_timeout: None,
     });
     FilterChain {
+        tls: None,
         name: name.to_owned(),
         matches,
         action,
@@ -538,6 +539,7 @@ fn listener(name: &str, address: &str, bound: bool, chains: Vec<FilterChain>) ->
         use_original_dst: bound,
         direction: Direction::Outbound,
         http_inspector: false,
+        tls_inspector: false,
         inspect_timeout: Duration::ZERO,
         chains,
         default_chain: Some(chain_named(

@@ -116,8 +116,10 @@ fn mesh(address: SocketAddr, body: &str) -> MeshConfig {
         use_original_dst: false,
         direction: Direction::Outbound,
         http_inspector: false,
+        tls_inspector: false,
         inspect_timeout: Duration::ZERO,
         chains: vec![FilterChain {
+            tls: None,
             name: "main".into(),
             matches: ChainMatch::default(),
             action: ChainAction::Http(chain),
@@ -125,6 +127,7 @@ fn mesh(address: SocketAddr, body: &str) -> MeshConfig {
         default_chain: None,
     };
     let cluster = Cluster {
+        tls: aviary_mesh::tls::ClusterTls::default(),
         name: "outbound|80||nowhere.default.svc.cluster.local".into(),
         discovery: Discovery::Eds,
         connect_timeout: Duration::from_secs(10),

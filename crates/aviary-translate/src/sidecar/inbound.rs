@@ -43,6 +43,7 @@ pub(crate) fn add(snapshot: &Snapshot, key: &ProxyKey, config: &mut MeshConfig) 
         use_original_dst: false,
         direction: Direction::Inbound,
         http_inspector: inspect,
+        tls_inspector: false,
         inspect_timeout: INSPECT_TIMEOUT,
         chains,
         default_chain: Some(tcp_chain(

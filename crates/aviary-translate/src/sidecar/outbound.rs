@@ -102,6 +102,7 @@ fn unbound(name: String, address: SocketAddr, chains: Vec<FilterChain>) -> Liste
         use_original_dst: false,
         direction: Direction::Outbound,
         http_inspector: false,
+        tls_inspector: false,
         inspect_timeout: INSPECT_TIMEOUT,
         chains,
         default_chain: None,
@@ -152,6 +153,7 @@ fn auto_listener(service: &Service, port: &Port, address: IpAddr) -> Listener {
     let tcp = tcp_chain(&name, ChainMatch::default(), Direction::Outbound, cluster);
     Listener {
         http_inspector: true,
+        tls_inspector: false,
         default_chain: Some(tcp),
         ..unbound(name, SocketAddr::new(address, port.number), vec![http])
     }

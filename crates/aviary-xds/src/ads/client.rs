@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use aviary_mesh::tls::Secret;
 use aviary_mesh::{Cluster, Discovery, EndpointSet, Listener, MeshConfig, RouteTable};
 use envoy_types::pb::envoy::config::core::v3::Node;
 use envoy_types::pb::envoy::service::discovery::v3::{
@@ -11,7 +12,7 @@ use envoy_types::pb::envoy::service::discovery::v3::{
 use envoy_types::pb::google::protobuf::Any;
 use envoy_types::pb::google::rpc::Status;
 
-use crate::snapshot::named_routes;
+use crate::snapshot::{named_routes, secrets_of_cluster, secrets_of_listener};
 use crate::{Kind, Resource};
 
 /// gRPC's code for a resource that cannot be used.
@@ -37,13 +38,14 @@ pub struct ClientSession {
     endpoints: Table<EndpointSet>,
     listeners: Table<Listener>,
     routes: Table<RouteTable>,
+    secrets: Table<Secret>,
     /// Names subscribed to, by type.
-    subscribed: [BTreeSet<String>; 4],
+    subscribed: [BTreeSet<String>; 5],
     /// Named resources that the server says do not exist.
-    absent: [BTreeSet<String>; 4],
+    absent: [BTreeSet<String>; 5],
     /// Names of resources that are there from the start, by type; the server cannot change them.
-    fixed: [BTreeSet<String>; 4],
-    received: [bool; 4],
+    fixed: [BTreeSet<String>; 5],
+    received: [bool; 5],
     active: Arc<MeshConfig>,
     fresh: bool,
     ready: bool,
@@ -59,10 +61,11 @@ impl ClientSession {
             endpoints: BTreeMap::new(),
             listeners: BTreeMap::new(),
             routes: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             subscribed: Default::default(),
             absent: Default::default(),
             fixed: Default::default(),
-            received: [false; 4],
+            received: [false; 5],
             active: Arc::default(),
             fresh: false,
             ready: false,
@@ -132,9 +135,15 @@ impl ClientSession {
         self.received[kind.index()] = true;
         let mut requests = Vec::new();
         match kind {
-            Kind::Cluster => requests.extend(self.subscribe(Kind::Endpoints)),
-            Kind::Listener => requests.extend(self.subscribe(Kind::Routes)),
-            Kind::Endpoints | Kind::Routes => {}
+            Kind::Cluster => {
+                requests.extend(self.subscribe(Kind::Endpoints));
+                requests.extend(self.subscribe(Kind::Secrets));
+            }
+            Kind::Listener => {
+                requests.extend(self.subscribe(Kind::Routes));
+                requests.extend(self.subscribe(Kind::Secrets));
+            }
+            Kind::Endpoints | Kind::Routes | Kind::Secrets => {}
         }
         let reason = (!refused.is_empty()).then(|| refused.join("; "));
         self.nack.clone_from(&reason);
@@ -196,6 +205,7 @@ impl ClientSession {
             Kind::Endpoints => of(&self.endpoints),
             Kind::Listener => of(&self.listeners),
             Kind::Routes => of(&self.routes),
+            Kind::Secrets => of(&self.secrets),
         }
     }
 
@@ -212,6 +222,7 @@ impl ClientSession {
             }
             Resource::Listener(value) => drop(self.listeners.insert(name, Held { version, value })),
             Resource::Routes(value) => drop(self.routes.insert(name, Held { version, value })),
+            Resource::Secret(value) => drop(self.secrets.insert(name, Held { version, value })),
         }
     }
 
@@ -224,6 +235,7 @@ impl ClientSession {
             Kind::Endpoints => drop(self.endpoints.remove(name)),
             Kind::Listener => drop(self.listeners.remove(name)),
             Kind::Routes => drop(self.routes.remove(name)),
+            Kind::Secrets => drop(self.secrets.remove(name)),
         }
         if self.subscribed[kind.index()].contains(name) {
             self.absent[kind.index()].insert(name.to_owned());
@@ -243,6 +255,13 @@ impl ClientSession {
                 .values()
                 .flat_map(|held| named_routes(&held.value))
                 .collect(),
+            Kind::Secrets => {
+                let listeners = self.listeners.values();
+                let of_listeners = listeners.flat_map(|held| secrets_of_listener(&held.value));
+                let clusters = self.clusters.values();
+                let of_clusters = clusters.flat_map(|held| secrets_of_cluster(&held.value));
+                of_listeners.chain(of_clusters).collect()
+            }
             Kind::Cluster | Kind::Listener => BTreeSet::new(),
         }
     }
@@ -271,13 +290,18 @@ impl ClientSession {
         let here = match kind {
             Kind::Endpoints => self.endpoints.contains_key(name),
             Kind::Routes => self.routes.contains_key(name),
+            Kind::Secrets => self.secrets.contains_key(name),
             Kind::Cluster | Kind::Listener => true,
         };
         here || self.absent[kind.index()].contains(name)
     }
 
-    /// Puts together what is complete: a new cluster waits for its endpoints and a new listener
-    /// for its routes, while the ones before them stay in use.
+    fn all_arrived(&self, kind: Kind, names: &[String]) -> bool {
+        names.iter().all(|name| self.arrived(kind, name))
+    }
+
+    /// Puts together what is complete: a new cluster waits for its endpoints, a new listener for
+    /// its routes, both for their secrets, while the ones before them stay in use.
     fn assemble(&mut self) {
         if !self.ready {
             if !self.missing().is_empty() {
@@ -296,14 +320,18 @@ impl ClientSession {
                     continue;
                 }
             }
-            config
-                .clusters
-                .insert(name.clone(), Arc::clone(&held.value));
+            let names = secrets_of_cluster(&held.value);
+            if self.all_arrived(Kind::Secrets, &names) {
+                config
+                    .clusters
+                    .insert(name.clone(), Arc::clone(&held.value));
+            } else if let Some(before) = self.active.clusters.get(name) {
+                config.clusters.insert(name.clone(), Arc::clone(before));
+            }
         }
         for (name, held) in &self.listeners {
-            let warm = named_routes(&held.value)
-                .iter()
-                .all(|name| self.arrived(Kind::Routes, name));
+            let warm = self.all_arrived(Kind::Routes, &named_routes(&held.value))
+                && self.all_arrived(Kind::Secrets, &secrets_of_listener(&held.value));
             if warm {
                 config
                     .listeners
@@ -320,6 +348,21 @@ impl ClientSession {
             let table = self.routes.get(&name).map(|held| &held.value);
             if let Some(table) = table.or_else(|| self.active.routes.get(&name)) {
                 config.routes.insert(name, Arc::clone(table));
+            }
+        }
+        // A secret that a resource before its change still needs stays.
+        let of_listeners = config
+            .listeners
+            .values()
+            .flat_map(|it| secrets_of_listener(it));
+        let of_clusters = config
+            .clusters
+            .values()
+            .flat_map(|it| secrets_of_cluster(it));
+        for name in of_listeners.chain(of_clusters).collect::<BTreeSet<_>>() {
+            let secret = self.secrets.get(&name).map(|held| &held.value);
+            if let Some(secret) = secret.or_else(|| self.active.secrets.get(&name)) {
+                config.secrets.insert(name, Arc::clone(secret));
             }
         }
         if config != *self.active || self.active.listeners.is_empty() {

@@ -44,7 +44,7 @@ enum Protocol {
 /// One stream: what the client holds, and what it gets next.
 ///
 /// After every request and every new snapshot, poll until nothing comes out. Changes go out as
-/// clusters, endpoints, listeners, routes; what is removed goes last, when everything that
+/// clusters, endpoints, listeners, routes, secrets; what is removed goes last, when everything that
 /// replaces it is acknowledged (make before break). A type has one unacknowledged message at
 /// most; meanwhile newer snapshots replace each other.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ pub struct ServerSession {
     protocol: Option<Protocol>,
     node: Option<Node>,
     snapshot: Option<Arc<Snapshot>>,
-    tracks: [Track; 4],
+    tracks: [Track; 5],
     nonces: u64,
     acked: Option<u64>,
     /// Since when routes wait for endpoints that the client did not ask for.
@@ -124,7 +124,8 @@ impl ServerSession {
             return false;
         }
         match kind {
-            Kind::Cluster | Kind::Endpoints => true,
+            // Nothing can go wrong by a secret that comes early.
+            Kind::Cluster | Kind::Endpoints | Kind::Secrets => true,
             Kind::Listener => self.destinations_are_there(snapshot, now),
             Kind::Routes => {
                 let listeners = self.track(Kind::Listener);

@@ -23,6 +23,7 @@ use crate::{Kind, Snapshot};
 
 pub(super) fn cluster(name: &str) -> Cluster {
     Cluster {
+        tls: aviary_mesh::tls::ClusterTls::default(),
         name: name.to_owned(),
         discovery: Discovery::Eds,
         connect_timeout: Duration::from_secs(10),
@@ -40,6 +41,7 @@ fn endpoints(name: &str, port: u16) -> EndpointSet {
     EndpointSet {
         cluster: name.to_owned(),
         endpoints: vec![Endpoint {
+            mesh_tls: false,
             address: ([10, 244, 0, 1], port).into(),
             weight: 1,
             health: Health::Healthy,
@@ -65,8 +67,10 @@ pub(super) fn listener(port: u16) -> Listener {
         use_original_dst: false,
         direction: Direction::Outbound,
         http_inspector: false,
+        tls_inspector: false,
         inspect_timeout: Duration::ZERO,
         chains: vec![FilterChain {
+            tls: None,
             name: "default".to_owned(),
             matches: ChainMatch::default(),
             action: ChainAction::Http(http),
@@ -307,7 +311,7 @@ fn reconnect_without_change_sends_nothing_again() {
 /// A client of the whole-state protocol, which keeps what it is told.
 #[derive(Default)]
 struct SotwClient {
-    held: [std::collections::BTreeMap<String, Vec<u8>>; 4],
+    held: [std::collections::BTreeMap<String, Vec<u8>>; 5],
 }
 
 impl SotwClient {

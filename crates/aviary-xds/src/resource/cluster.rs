@@ -30,7 +30,7 @@ use super::extra::{extra_of, metadata};
 use super::value::{
     any, boolean, duration, duration_of, number, socket_address, socket_address_of, unpack,
 };
-use super::{Fault, ads_source, endpoint};
+use super::{Fault, ads_source, endpoint, transport};
 
 const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 
@@ -84,8 +84,11 @@ pub(super) fn to_proto(cluster: &Cluster) -> ProtoCluster {
         .outlier
         .as_ref()
         .map_or(0, |outlier| outlier.min_health_percent);
+    let (transport_socket, transport_socket_matches) = transport::cluster(&cluster.tls);
     ProtoCluster {
         name: cluster.name.clone(),
+        transport_socket,
+        transport_socket_matches,
         cluster_discovery_type: Some(ClusterDiscoveryType::Type(kind.into())),
         eds_cluster_config: eds,
         load_assignment,
@@ -169,6 +172,14 @@ fn http_options(cluster: &Cluster) -> HashMap<String, Any> {
     HashMap::from([(HTTP_OPTIONS.to_owned(), any(&options))])
 }
 
+/// Takes over the TLS of `understood`: [`from_proto`] has judged it by itself.
+pub(super) fn settle_tls(got: &mut ProtoCluster, understood: &ProtoCluster) {
+    got.transport_socket
+        .clone_from(&understood.transport_socket);
+    got.transport_socket_matches
+        .clone_from(&understood.transport_socket_matches);
+}
+
 pub(super) fn from_proto(proto: &ProtoCluster) -> Result<Cluster, Fault> {
     let extra: Extra = extra_of(proto.metadata.as_ref()).map_err(|fault| fault.at("metadata"))?;
     let options = proto
@@ -192,6 +203,10 @@ pub(super) fn from_proto(proto: &ProtoCluster) -> Result<Cluster, Fault> {
         .map_or(0.0, |percent| percent.value);
     let idle = common.and_then(|common| common.idle_timeout.as_ref());
     Ok(Cluster {
+        tls: transport::cluster_of(
+            proto.transport_socket.as_ref(),
+            &proto.transport_socket_matches,
+        )?,
         name: proto.name.clone(),
         discovery: discovery_of(proto)?,
         connect_timeout: duration_of(proto.connect_timeout.as_ref())

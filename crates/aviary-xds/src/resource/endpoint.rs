@@ -9,9 +9,9 @@ use envoy_types::pb::envoy::config::endpoint::v3::{
     ClusterLoadAssignment, Endpoint as ProtoEndpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint,
 };
 
-use super::extra::{extra_of, metadata};
+use super::extra::{add, extra_of, metadata};
 use super::value::{address, address_of, number};
-use super::{Fault, each};
+use super::{Fault, each, transport};
 
 pub(super) fn to_proto(set: &EndpointSet) -> ClusterLoadAssignment {
     assignment(&set.cluster, set.endpoints.iter().map(endpoint).collect())
@@ -62,6 +62,14 @@ fn endpoint(endpoint: &Endpoint) -> LbEndpoint {
         ];
         ("workload", fields.map(String::as_str).join(";"))
     });
+    let mut metadata = metadata(labels, compact);
+    if endpoint.mesh_tls {
+        add(
+            metadata.get_or_insert_default(),
+            transport::MATCH_KEY,
+            transport::mesh_mark(),
+        );
+    }
     LbEndpoint {
         health_status: match endpoint.health {
             Health::Healthy => HealthStatus::Healthy,
@@ -69,7 +77,7 @@ fn endpoint(endpoint: &Endpoint) -> LbEndpoint {
             Health::Unhealthy => HealthStatus::Unhealthy,
         }
         .into(),
-        metadata: metadata(labels, compact),
+        metadata,
         load_balancing_weight: number(endpoint.weight),
         host_identifier: Some(host(endpoint.address)),
     }
@@ -107,6 +115,10 @@ fn endpoint_of(proto: &LbEndpoint) -> Result<Endpoint, Fault> {
     let labels: WorkloadLabels =
         extra_of(proto.metadata.as_ref()).map_err(|fault| fault.at("metadata"))?;
     Ok(Endpoint {
+        mesh_tls: proto.metadata.as_ref().is_some_and(|metadata| {
+            let mark = metadata.filter_metadata.get(transport::MATCH_KEY);
+            mark.is_some_and(|mark| *mark == transport::mesh_mark())
+        }),
         address: address_of_endpoint(proto)?,
         weight: proto.load_balancing_weight.map_or(1, |weight| weight.value),
         health: match HealthStatus::try_from(proto.health_status) {

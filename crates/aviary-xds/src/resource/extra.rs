@@ -1,7 +1,7 @@
 //! Fields of the model that Envoy has no place for: JSON in typed metadata under the key `aviary`.
 //!
-//! Each map of a message holds one key at most, so that encoding the same value twice gives the
-//! same bytes (maps have no order).
+//! Maps have no order, and encoding the same value twice must give the same bytes: a map of a
+//! message holds one key, or is made by [`add`].
 
 use std::collections::HashMap;
 
@@ -36,6 +36,21 @@ pub(super) fn metadata<E: Serialize + Default + PartialEq>(
         metadata.filter_metadata = HashMap::from([("istio".to_owned(), istio)]);
     }
     (metadata != Metadata::default()).then_some(metadata)
+}
+
+/// Adds a struct to the metadata, so that all are in the order of their names.
+pub(super) fn add(metadata: &mut Metadata, key: &str, fields: Struct) {
+    let mut all: Vec<_> = metadata.filter_metadata.drain().collect();
+    all.push((key.to_owned(), fields));
+    all.sort_by(|(left, _), (right, _)| left.cmp(right));
+    // Every map has an order of its own by chance; there are two or three keys.
+    while !metadata
+        .filter_metadata
+        .keys()
+        .eq(all.iter().map(|(key, _)| key))
+    {
+        metadata.filter_metadata = all.iter().cloned().collect();
+    }
 }
 
 /// The extra fields; their defaults when there are none.

@@ -1,5 +1,6 @@
 //! Listeners as Envoy's `Listener`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aviary_mesh::listener::{ChainMatch, Direction, FilterChain, Listener};
@@ -10,14 +11,16 @@ use envoy_types::pb::envoy::config::listener::v3::{
 };
 use envoy_types::pb::envoy::extensions::filters::listener::{
     http_inspector::v3::HttpInspector, original_dst::v3::OriginalDst,
+    tls_inspector::v3::TlsInspector,
 };
 
 use super::chain::{self, Extra};
 use super::extra::{extra_of, metadata};
 use super::value::{address, address_of, any, bool_of, boolean, duration, duration_of, number};
-use super::{Fault, each};
+use super::{Fault, each, transport};
 
 const HTTP_INSPECTOR: &str = "envoy.filters.listener.http_inspector";
+const TLS_INSPECTOR: &str = "envoy.filters.listener.tls_inspector";
 const ORIGINAL_DST: &str = "envoy.filters.listener.original_dst";
 
 pub(super) fn to_proto(listener: &Listener) -> ProtoListener {
@@ -66,6 +69,9 @@ fn listener_filters(listener: &Listener) -> Vec<ListenerFilter> {
     {
         filters.push(filter(ORIGINAL_DST, any(&OriginalDst {})));
     }
+    if listener.tls_inspector {
+        filters.push(filter(TLS_INSPECTOR, any(&TlsInspector::default())));
+    }
     if listener.http_inspector {
         filters.push(filter(HTTP_INSPECTOR, any(&HttpInspector {})));
     }
@@ -82,6 +88,7 @@ fn chain_to_proto(chain: &FilterChain, direction: Direction) -> ProtoChain {
         name: chain.name.clone(),
         filter_chain_match: (matches != FilterChainMatch::default()).then_some(matches),
         filters: vec![chain::to_proto(&chain.action)],
+        transport_socket: chain.tls.as_deref().map(transport::downstream),
         metadata: metadata(&extra, None),
         ..ProtoChain::default()
     }
@@ -107,6 +114,21 @@ fn match_to_proto(matches: &ChainMatch) -> FilterChainMatch {
     }
 }
 
+/// Takes over the TLS of `understood`: [`from_proto`] has judged it by itself.
+pub(super) fn settle_tls(got: &mut ProtoListener, understood: &ProtoListener) {
+    let chains = got
+        .filter_chains
+        .iter_mut()
+        .chain(&mut got.default_filter_chain);
+    let known = understood
+        .filter_chains
+        .iter()
+        .chain(&understood.default_filter_chain);
+    for (chain, known) in chains.zip(known) {
+        chain.transport_socket.clone_from(&known.transport_socket);
+    }
+}
+
 pub(super) fn from_proto(proto: &ProtoListener) -> Result<Listener, Fault> {
     let direction = match TrafficDirection::try_from(proto.traffic_direction) {
         Ok(TrafficDirection::Inbound) => Direction::Inbound,
@@ -123,6 +145,10 @@ pub(super) fn from_proto(proto: &ProtoListener) -> Result<Listener, Fault> {
             .listener_filters
             .iter()
             .any(|filter| filter.name == HTTP_INSPECTOR),
+        tls_inspector: proto
+            .listener_filters
+            .iter()
+            .any(|filter| filter.name == TLS_INSPECTOR),
         inspect_timeout: duration_of(proto.listener_filters_timeout.as_ref())
             .map_err(|fault| fault.at("listener_filters_timeout"))?
             .unwrap_or(Duration::from_secs(15)),
@@ -146,6 +172,14 @@ fn chain_of(proto: &ProtoChain, direction: Direction) -> Result<FilterChain, Fau
         .as_ref()
         .map_or_else(|| Ok(ChainMatch::default()), match_of);
     Ok(FilterChain {
+        tls: proto
+            .transport_socket
+            .as_ref()
+            .map(transport::downstream_of)
+            .transpose()
+            .map_err(|fault| fault.at("transport_socket"))?
+            .flatten()
+            .map(Arc::new),
         name: proto.name.clone(),
         matches: matches.map_err(|fault| fault.at("filter_chain_match"))?,
         action: chain::from_proto(filter, extra.direction.unwrap_or(direction))

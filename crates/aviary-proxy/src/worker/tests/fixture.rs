@@ -46,6 +46,7 @@ pub(super) fn free_address() -> SocketAddr {
 
 pub(super) fn cluster(name: &str) -> Cluster {
     Cluster {
+        tls: aviary_mesh::tls::ClusterTls::default(),
         name: name.to_owned(),
         discovery: Discovery::Eds,
         connect_timeout: Duration::from_secs(2),
@@ -127,8 +128,10 @@ pub(super) fn listener(address: SocketAddr, action: ChainAction) -> Listener {
         use_original_dst: false,
         direction: Direction::Outbound,
         http_inspector: false,
+        tls_inspector: false,
         inspect_timeout: Duration::from_secs(1),
         chains: vec![FilterChain {
+            tls: None,
             name: "main".into(),
             matches: ChainMatch::default(),
             action,
@@ -168,6 +171,7 @@ impl Plan {
 
     pub(super) fn cluster(mut self, cluster: Cluster, addresses: &[SocketAddr]) -> Self {
         let endpoint = |address: &SocketAddr| Endpoint {
+            mesh_tls: false,
             address: *address,
             weight: 1,
             health: Health::Healthy,

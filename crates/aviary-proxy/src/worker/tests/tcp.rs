@@ -95,6 +95,7 @@ fn inspector_tells_http_from_bytes() {
             ..ChainMatch::default()
         };
         both.default_chain = Some(aviary_mesh::FilterChain {
+            tls: None,
             name: "tcp".into(),
             matches: ChainMatch::default(),
             action: ChainAction::Tcp(tcp_chain("raw")),

@@ -140,3 +140,47 @@ fn removed_route_table_leaves_the_last_one_in_use() {
     });
     assert_eq!(session.take_config(), None);
 }
+
+#[test]
+fn cluster_waits_for_its_secret_and_keeps_the_old_form_meanwhile() {
+    use aviary_mesh::tls::{
+        Certificate, ClusterTls, Private, Secret, SecretKind, Source, UpstreamTls,
+    };
+    let with_secret = |name: &str| {
+        let mut cluster = cluster("a");
+        cluster.tls = ClusterTls {
+            matches: Vec::new(),
+            fallback: Some(Arc::new(UpstreamTls {
+                certificates: vec![Certificate::Secret(name.to_owned())],
+                ..UpstreamTls::default()
+            })),
+        };
+        Arc::new(cluster)
+    };
+    let secret = |name: &str| {
+        Arc::new(Secret {
+            name: name.to_owned(),
+            kind: SecretKind::Certificate {
+                chain: Source::Text("c".to_owned()),
+                key: Private::new(Source::Text("k".to_owned())),
+            },
+        })
+    };
+    let mut before = config();
+    before.clusters.insert("a".to_owned(), with_secret("one"));
+    before.secrets.insert("one".to_owned(), secret("one"));
+    let mut session = complete(&before);
+    let mut after = before.clone();
+    after.clusters.insert("a".to_owned(), with_secret("two"));
+    after.secrets = [("two".to_owned(), secret("two"))].into();
+    let requests = session.handle_response(response(Kind::Cluster, &after));
+    let asked = requests
+        .iter()
+        .find(|request| request.type_url == Kind::Secrets.type_url())
+        .expect("a subscription");
+    assert_eq!(asked.resource_names_subscribe, ["two"]);
+    assert_eq!(asked.resource_names_unsubscribe, ["one"]);
+    assert_eq!(session.take_config(), None);
+    session.handle_response(response(Kind::Secrets, &after));
+    assert_eq!(session.take_config().as_deref(), Some(&after));
+}

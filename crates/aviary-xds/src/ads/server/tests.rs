@@ -153,6 +153,7 @@ fn endpoints_change_does_not_wait_for_clusters() {
         endpoints: Vec::new(),
     };
     set.endpoints.push(aviary_mesh::Endpoint {
+        mesh_tls: false,
         address: ([10, 0, 0, 1], 80).into(),
         weight: 1,
         health: aviary_mesh::endpoint::Health::Healthy,

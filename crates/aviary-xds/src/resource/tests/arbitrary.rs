@@ -129,6 +129,7 @@ pub(crate) fn cluster() -> impl Strategy<Value = Cluster> {
             |((name, discovery, connect_timeout, balance, limits), rest)| {
                 let (outlier, protocol, source_address, idle_timeout, service) = rest;
                 Cluster {
+                    tls: aviary_mesh::tls::ClusterTls::default(),
                     name,
                     discovery,
                     connect_timeout,
@@ -159,15 +160,15 @@ pub(crate) fn endpoints() -> impl Strategy<Value = EndpointSet> {
             ..WorkloadLabels::default()
         })
     });
-    let endpoint =
-        (address(), 1_u32..200, health, labels).prop_map(|(address, weight, health, workload)| {
-            Endpoint {
-                address,
-                weight,
-                health,
-                workload,
-            }
-        });
+    let endpoint = (address(), 1_u32..200, health, any::<bool>(), labels).prop_map(
+        |(address, weight, health, mesh_tls, workload)| Endpoint {
+            mesh_tls,
+            address,
+            weight,
+            health,
+            workload,
+        },
+    );
     (word(), vec(endpoint, 0..4))
         .prop_map(|(cluster, endpoints)| EndpointSet { cluster, endpoints })
 }
@@ -235,6 +236,7 @@ fn chain() -> impl Strategy<Value = FilterChain> {
     );
     (text(), chain_match(), prop_oneof![http, tcp]).prop_map(|(name, matches, action)| {
         FilterChain {
+            tls: None,
             name,
             matches,
             action,
@@ -243,7 +245,7 @@ fn chain() -> impl Strategy<Value = FilterChain> {
 }
 
 pub(crate) fn listener() -> impl Strategy<Value = Listener> {
-    let flags = any::<[bool; 3]>();
+    let flags = any::<[bool; 4]>();
     (
         word(),
         address(),
@@ -257,7 +259,7 @@ pub(crate) fn listener() -> impl Strategy<Value = Listener> {
             |(
                 name,
                 address,
-                [bind, hand_over, inspect],
+                [bind, hand_over, inspect, tls_inspector],
                 direction,
                 inspect_timeout,
                 chains,
@@ -270,6 +272,7 @@ pub(crate) fn listener() -> impl Strategy<Value = Listener> {
                     use_original_dst: hand_over,
                     direction,
                     http_inspector: inspect,
+                    tls_inspector,
                     inspect_timeout,
                     chains,
                     default_chain: default,
