@@ -341,7 +341,7 @@ fn run(command: &mut Command) -> Outcome {
 }
 
 /// Where the built programs are.
-fn programs() -> Result<PathBuf> {
+pub(crate) fn programs() -> Result<PathBuf> {
     let folder = std::env::var_os("AVIARY_TEST_PROGRAMS")
         .map(PathBuf::from)
         .context("run these tests by `cargo xtask test`, which builds the programs first")?;

@@ -1,0 +1,5 @@
+//! The rows of the table of limits that concern HTTP/1 and connections.
+
+mod heads;
+mod life;
+mod times;
