@@ -5,13 +5,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
-use aviary_telemetry::Registry;
+use aviary_telemetry::Totals;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -33,6 +34,8 @@ pub(crate) struct Admin {
     pub(crate) workers: Handles,
     pub(crate) xds: Arc<xds::Status>,
     pub(crate) drain: CancellationToken,
+    /// The sums of what the workers counted; they are asked when somebody looks.
+    pub(crate) totals: Mutex<Totals>,
 }
 
 /// Which pages a socket has.
@@ -162,11 +165,15 @@ fn ready(admin: &Admin) -> Page {
 }
 
 async fn metrics(admin: &Admin) -> Page {
-    let mut total = Registry::default();
-    for part in admin.workers.ask(Query::Metrics).await {
-        total.merge(&part);
-    }
-    let mut text = total.text();
+    let batches = admin.workers.ask(Query::Metrics).await;
+    let now = admin.started.elapsed();
+    let mut text = {
+        let mut totals = admin.totals.lock();
+        for batch in batches {
+            totals.merge(batch, now);
+        }
+        totals.text(now)
+    };
     text.push_str("# TYPE istio_build gauge\n");
     let version = admin.version;
     let _ = writeln!(

@@ -1,21 +1,21 @@
 //! A client's connection: where it meant to go, and which filter chain takes it.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use aviary_mesh::compiled::Table;
-use aviary_mesh::endpoint::WorkloadLabels;
 use aviary_mesh::listener::{HttpChain, Listener, TcpChain};
 use aviary_mesh::resolve::{self, Connection};
 use aviary_mesh::{ChainAction, FilterChain, MeshConfig};
+use aviary_telemetry::trace;
 use tokio::net::TcpStream;
 
 use crate::snapshot::Snapshot;
 use crate::stream::Stream;
 use crate::worker::Worker;
-use crate::{http, inspect, request, socket, tcp};
+use crate::{http, inspect, socket, tcp};
 
 /// How a connection came in.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +39,8 @@ pub(crate) struct Link {
     port: u16,
     protocol: Option<&'static str>,
     identity: RefCell<Option<Rc<Identity>>>,
-    /// The last peer header with what it says; peers send the same again and again.
-    pub(crate) peer: RefCell<Option<(Vec<u8>, Arc<WorkloadLabels>)>>,
+    /// The client's address as text, once it is needed.
+    remote_text: OnceCell<Box<str>>,
 }
 
 /// The chain that a connection belongs to in one configuration.
@@ -50,6 +50,7 @@ pub(crate) struct Identity {
     /// Position in the listener; `None` is its default chain.
     chain: Option<usize>,
     table: Option<Arc<Table>>,
+    tracing: trace::Settings,
 }
 
 impl Identity {
@@ -80,6 +81,11 @@ impl Identity {
         self.table.as_ref()
     }
 
+    /// What is done with request ids and traces.
+    pub(crate) fn tracing(&self) -> &trace::Settings {
+        &self.tracing
+    }
+
     /// The configuration.
     pub(crate) fn snapshot(&self) -> &Snapshot {
         &self.snapshot
@@ -87,6 +93,12 @@ impl Identity {
 }
 
 impl Link {
+    /// The client's address as text.
+    pub(crate) fn remote_text(&self) -> &str {
+        self.remote_text
+            .get_or_init(|| self.remote.ip().to_string().into())
+    }
+
     /// The chain by the configuration of now; `None` when none takes the connection (any more).
     pub(crate) fn identify(&self) -> Option<Rc<Identity>> {
         let snapshot = self.worker.snapshot();
@@ -119,15 +131,27 @@ impl Link {
             .chains
             .iter()
             .position(|chain| std::ptr::eq(chain, choice.chain));
-        let table = match &choice.chain.action {
-            ChainAction::Http(chain) => config.table(chain).cloned(),
-            ChainAction::Tcp(_) => None,
+        let (table, percent) = match &choice.chain.action {
+            ChainAction::Http(chain) => {
+                (config.table(chain).cloned(), chain.trace_sampling_percent)
+            }
+            ChainAction::Tcp(_) => (None, 0.0),
         };
         Some(Identity {
             snapshot,
             listener,
             chain,
             table,
+            tracing: trace::Settings {
+                generate_request_id: true,
+                tracing: Some(trace::Tracing {
+                    random: trace::Tracing::share(percent),
+                    client: 10_000,
+                    overall: 10_000,
+                    begin: trace::Formats::BEGIN,
+                    spans: false,
+                }),
+            },
         })
     }
 }
@@ -158,7 +182,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) 
         port: arrival.port,
         protocol,
         identity: RefCell::default(),
-        peer: RefCell::default(),
+        remote_text: OnceCell::new(),
         worker,
     });
     let Some(identity) = link.identify() else {
@@ -170,10 +194,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) 
         return;
     }
     drop(identity);
-    let handler = |request| request::handle(Rc::clone(&link), request);
-    if let Err(error) = http::server::serve(stream, handler, link.worker.drain()).await {
-        tracing::debug!(remote = %link.remote, %error, "client connection ended");
-    }
+    http::serve::serve(link, stream).await;
 }
 
 /// What the listener's inspector finds, when it has one.

@@ -1,8 +1,10 @@
-//! The border to the HTTP codec: nothing outside this module names its types.
+//! The border of the codecs: above it messages are heads, sources and sinks, whatever is spoken.
 
 pub(crate) mod body;
-pub(crate) mod client;
-pub(crate) mod server;
+pub(crate) mod buffer;
+pub(crate) mod downstream;
+pub(crate) mod http1;
+pub(crate) mod http2;
+pub(crate) mod serve;
+pub(crate) mod timer;
 pub(crate) mod tunnel;
-
-pub(crate) use body::Body;

@@ -1,25 +1,22 @@
 //! What is told of each exchange: one log line and its metrics, at every exit.
 
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use aviary_http::{Name, RequestHead, ResponseHead};
 use aviary_mesh::cluster::ServiceLabels;
 use aviary_mesh::endpoint::WorkloadLabels;
 use aviary_mesh::listener::Direction;
-use aviary_telemetry::access_log::line::Entry;
-use aviary_telemetry::registry::{Request, Tcp};
-use aviary_telemetry::{Labels, Protocol, Reporter, Security};
-use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use tokio::time::Sleep;
+use aviary_telemetry::access_log::line::{Entry, Headers, RequestLine};
+use aviary_telemetry::recorder::{GrpcStatus, Labels, Measures, TcpMeasures};
+use aviary_telemetry::{Flags, Protocol, Reporter, Security, peer};
 
-use crate::http::{Body, body};
+use crate::http::downstream::Downstream;
 use crate::reply::Reply;
+use crate::upstream::Choice;
 use crate::worker::Worker;
 
 /// One request with its reply, or one TCP connection, as far as it has come.
@@ -30,29 +27,29 @@ pub(crate) struct Exchange {
     worker: Rc<Worker>,
     started: Instant,
     reporter: Reporter,
-    logged: bool,
     complete: bool,
-    flags: Vec<&'static str>,
-    /// The log line so far.
-    pub(crate) entry: Entry,
+    flags: Flags,
     /// What is spoken.
     pub(crate) protocol: Protocol,
+    /// Status of the reply; 0 before it.
+    pub(crate) code: u16,
+    grpc_status: GrpcStatus,
     /// The caller.
     pub(crate) source: Arc<WorkloadLabels>,
     /// The called workload.
     pub(crate) destination: Arc<WorkloadLabels>,
     /// The called service.
     pub(crate) service: Arc<ServiceLabels>,
-    /// `grpc-status` of the reply.
-    pub(crate) grpc_status: Cow<'static, str>,
     /// The caller is a proxy, which wants to be told in turn.
     pub(crate) peer_told: bool,
     /// Body bytes from the client so far.
-    pub(crate) received: Rc<Cell<u64>>,
+    pub(crate) received: u64,
     /// Body bytes to the client so far.
-    pub(crate) sent: Rc<Cell<u64>>,
+    pub(crate) sent: u64,
     /// What of a TCP connection was told to the metrics already.
-    told: Tcp,
+    told: TcpMeasures,
+    /// The log line so far; `None` when none is wanted.
+    pub(crate) entry: Option<Box<Entry>>,
 }
 
 impl Exchange {
@@ -64,27 +61,28 @@ impl Exchange {
         logged: bool,
     ) -> Self {
         let own = worker.own_labels();
+        let nobody = worker.unknown_labels();
         let (reporter, source, destination) = match direction {
-            Direction::Inbound => (Reporter::Destination, Arc::default(), own),
-            Direction::Outbound => (Reporter::Source, own, Arc::default()),
+            Direction::Inbound => (Reporter::Destination, nobody, own),
+            Direction::Outbound => (Reporter::Source, own, nobody),
         };
         Self {
             worker: Rc::clone(worker),
             started: Instant::now(),
             reporter,
-            logged,
             complete: false,
-            flags: Vec::new(),
-            entry: Entry::new(SystemTime::now()),
+            flags: Flags::NONE,
             protocol,
+            code: 0,
+            grpc_status: GrpcStatus::NONE,
             source,
             destination,
-            service: Arc::default(),
-            grpc_status: Cow::Borrowed(""),
+            service: worker.unknown_service(),
             peer_told: false,
-            received: Rc::default(),
-            sent: Rc::default(),
-            told: Tcp::default(),
+            received: 0,
+            sent: 0,
+            told: TcpMeasures::default(),
+            entry: logged.then(|| Box::new(Entry::new(SystemTime::now()))),
         }
     }
 
@@ -93,21 +91,128 @@ impl Exchange {
         self.reporter
     }
 
-    /// Adds a response flag.
-    pub(crate) fn flag(&mut self, flag: &'static str) {
-        if !flag.is_empty() && !self.flags.contains(&flag) {
-            self.flags.push(flag);
+    /// Adds response flags.
+    pub(crate) fn flag(&mut self, flags: Flags) {
+        self.flags.insert(flags);
+    }
+
+    /// Notes where a connection came from and meant to go.
+    pub(crate) fn came(&mut self, remote: SocketAddr, destination: SocketAddr) {
+        if let Some(entry) = &mut self.entry {
+            entry.downstream_local = Some(destination);
+            entry.downstream_remote = Some(remote);
+        }
+    }
+
+    /// Notes what was asked, for the log.
+    pub(crate) fn asked(&mut self, head: &RequestHead) {
+        let Some(entry) = &mut self.entry else { return };
+        entry.request = Some(RequestLine {
+            method: head.method().to_owned(),
+            path: head.path().to_owned(),
+            protocol: head.version().text(),
+        });
+        let text = |name: &str| crate::headers::text(&head.fields, name);
+        entry.headers = Headers {
+            user_agent: text("user-agent"),
+            authority: head.authority().to_owned(),
+            forwarded_for: text("x-forwarded-for"),
+            request_id: text("x-request-id"),
+        };
+    }
+
+    /// Notes the route's name, for the log.
+    pub(crate) fn routed(&mut self, name: &str) {
+        if let Some(entry) = &mut self.entry {
+            entry.route_name = Cow::Owned(name.to_owned());
+        }
+    }
+
+    /// Notes the cluster's name, for the log.
+    pub(crate) fn goes_to(&mut self, cluster: &str) {
+        if let Some(entry) = &mut self.entry {
+            entry.upstream_cluster = Cow::Owned(cluster.to_owned());
+        }
+    }
+
+    /// Notes the endpoint.
+    pub(crate) fn chose(&mut self, choice: &Choice) {
+        if self.reporter == Reporter::Source {
+            self.destination = Arc::clone(&choice.workload);
+        }
+        if let Some(entry) = &mut self.entry {
+            entry.upstream_host = Some(choice.host.address());
+        }
+    }
+
+    /// Notes our end of the connection to the endpoint, for the log.
+    pub(crate) fn connected(&mut self, local: Option<SocketAddr>) {
+        if let Some(entry) = &mut self.entry {
+            entry.upstream_local = local;
+        }
+    }
+
+    /// Notes that the head of a reply came.
+    pub(crate) fn answered(&mut self, took: Duration, local: Option<SocketAddr>) {
+        if let Some(entry) = &mut self.entry {
+            entry.details = Cow::Borrowed("via_upstream");
+            entry.upstream_service_time = Some(took);
+            entry.upstream_local = local;
+        }
+    }
+
+    /// Takes from a reply what the other proxy says of its workload, and how gRPC went.
+    pub(crate) fn learn(&mut self, head: &mut ResponseHead) {
+        self.code = head.status();
+        if self.protocol == Protocol::Grpc
+            && let Some(status) = head.fields.get(Name::GrpcStatus)
+        {
+            self.grpc_status = GrpcStatus::parse(status);
+        }
+        if self.reporter == Reporter::Source
+            && self.destination.workload.is_empty()
+            && let Some(labels) = head.fields.text(peer::HEADER).and_then(peer::decode)
+        {
+            self.destination = labels.into();
+        }
+    }
+
+    /// Takes from a reply's trailers how gRPC went.
+    pub(crate) fn ended(&mut self, grpc_status: GrpcStatus) {
+        if grpc_status != GrpcStatus::NONE {
+            self.grpc_status = grpc_status;
+        }
+    }
+
+    /// Gives a reply's head what every reply of this hop has.
+    pub(crate) fn dress(
+        &mut self,
+        head: &mut ResponseHead,
+        down: &mut Downstream<'_>,
+        server: &str,
+    ) {
+        if self.worker.is_draining() {
+            down.close_after();
+        }
+        self.code = head.status();
+        if !server.is_empty() {
+            head.fields.set(Name::Server, server.as_bytes());
+        }
+        if self.peer_told {
+            head.fields.set(peer::HEADER, self.worker.peer_header());
+        } else {
+            head.fields.remove(peer::HEADER);
         }
     }
 
     /// Notes a reply of the proxy's own.
     pub(crate) fn note(&mut self, reply: &Reply) {
-        self.flag(reply.flag);
-        self.entry.code = reply.status;
-        self.entry.details.clone_from(&reply.details);
-        self.entry
-            .upstream_failure
-            .clone_from(&reply.upstream_failure);
+        self.flag(reply.flags);
+        self.code = reply.status;
+        if let Some(entry) = &mut self.entry {
+            entry.details.clone_from(&reply.details);
+            entry.upstream_failure.clone_from(&reply.upstream_failure);
+        }
     }
 
     /// It came to its end.
@@ -115,20 +220,32 @@ impl Exchange {
         self.complete = true;
     }
 
-    fn labels(&self) -> Labels {
+    /// The client went away before the end.
+    pub(crate) fn client_left(&mut self) {
+        self.complete = false;
+    }
+
+    /// It broke after the reply had begun.
+    pub(crate) fn broke(&mut self, flags: Flags, details: &'static str) {
+        self.flag(flags);
+        if let Some(entry) = &mut self.entry {
+            entry.details = Cow::Borrowed(details);
+        }
+        self.complete = true;
+    }
+
+    fn labels(&self) -> Labels<'_> {
         Labels {
             reporter: self.reporter,
-            source: Arc::clone(&self.source),
-            destination: Arc::clone(&self.destination),
-            service: Arc::clone(&self.service),
+            source: &self.source,
+            destination: &self.destination,
+            service: &self.service,
+            source_principal: None,
+            destination_principal: None,
             protocol: self.protocol,
-            code: self.entry.code,
-            grpc_status: self.grpc_status.clone(),
-            flags: if self.entry.flags.is_empty() {
-                Cow::Borrowed("-")
-            } else {
-                self.entry.flags.clone()
-            },
+            code: self.code,
+            grpc_status: self.grpc_status,
+            flags: self.flags,
             security: match self.reporter {
                 Reporter::Source => Security::Unknown,
                 Reporter::Destination => Security::None,
@@ -138,19 +255,18 @@ impl Exchange {
 
     /// Tells the metrics what happened on a TCP connection since the last time.
     pub(crate) fn tell_tcp(&mut self, closed: bool) {
-        let now = Tcp {
+        let change = TcpMeasures {
+            opened: !self.told.opened,
+            closed: closed && !self.told.closed,
+            sent_bytes: self.sent - self.told.sent_bytes,
+            received_bytes: self.received - self.told.received_bytes,
+        };
+        self.told = TcpMeasures {
             opened: true,
             closed,
-            sent_bytes: self.sent.get(),
-            received_bytes: self.received.get(),
+            sent_bytes: self.sent,
+            received_bytes: self.received,
         };
-        let change = Tcp {
-            opened: now.opened && !self.told.opened,
-            closed: now.closed && !self.told.closed,
-            sent_bytes: now.sent_bytes - self.told.sent_bytes,
-            received_bytes: now.received_bytes - self.told.received_bytes,
-        };
-        self.told = now;
         self.worker
             .metrics(|metrics| metrics.tcp(&self.labels(), change));
     }
@@ -159,183 +275,35 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         if !self.complete {
-            self.flag("DC");
-            if self.entry.code == 0 {
-                self.entry.details = Cow::Borrowed("downstream_remote_disconnect");
-            }
+            self.flag(Flags::DOWNSTREAM_CONNECTION_TERMINATION);
         }
-        self.entry.flags = match self.flags.as_slice() {
-            [] => Cow::Borrowed(""),
-            [only] => Cow::Borrowed(only),
-            several => Cow::Owned(several.join(",")),
-        };
-        self.entry.duration = self.started.elapsed();
-        self.entry.bytes_received = self.received.get();
-        self.entry.bytes_sent = self.sent.get();
+        let duration = self.started.elapsed();
         if self.protocol == Protocol::Tcp {
             self.tell_tcp(true);
         } else {
-            let request = Request {
-                duration: self.entry.duration,
-                received_bytes: self.entry.bytes_received,
-                sent_bytes: self.entry.bytes_sent,
+            let measures = Measures {
+                duration,
+                received_bytes: self.received,
+                sent_bytes: self.sent,
+                ..Measures::default()
             };
             self.worker
-                .metrics(|metrics| metrics.request(&self.labels(), request));
+                .metrics(|metrics| metrics.request(&self.labels(), measures));
         }
-        if self.logged {
-            let entry = std::mem::replace(&mut self.entry, Entry::new(SystemTime::UNIX_EPOCH));
-            self.worker.log(entry);
-        }
-    }
-}
-
-/// A request's body whose bytes are counted.
-pub(crate) struct Counted {
-    body: Body,
-    bytes: Rc<Cell<u64>>,
-}
-
-impl Counted {
-    /// Counts `body` into `bytes`.
-    pub(crate) fn body(body: Body, bytes: &Rc<Cell<u64>>) -> Body {
-        Body::boxed(Self {
-            body,
-            bytes: Rc::clone(bytes),
-        })
-    }
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = body::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, body::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            self.bytes.set(self.bytes.get() + data.len() as u64);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A reply's body that ends its exchange.
-pub(crate) struct Recorded<H> {
-    body: Body,
-    exchange: Option<Exchange>,
-    deadline: Option<Pin<Box<Sleep>>>,
-    /// The reply has no body whatever its head says.
-    bodiless: bool,
-    /// Given back when the reply is over.
-    _held: H,
-}
-
-impl<H: Unpin + 'static> Recorded<H> {
-    /// Ends `exchange` with `body`, at the latest at `deadline`; holds `held` as long.
-    pub(crate) fn body(
-        body: Body,
-        exchange: Exchange,
-        deadline: Option<tokio::time::Instant>,
-        bodiless: bool,
-        held: H,
-    ) -> Body {
-        Body::boxed(Self {
-            body,
-            exchange: Some(exchange),
-            deadline: deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline))),
-            bodiless,
-            _held: held,
-        })
-    }
-
-    fn end(&mut self) {
-        if let Some(mut exchange) = self.exchange.take() {
-            exchange.complete();
-        }
-    }
-
-    fn fail(&mut self, flag: &'static str, details: &'static str) {
-        if let Some(exchange) = &mut self.exchange {
-            exchange.flag(flag);
-            exchange.entry.details = Cow::Borrowed(details);
-        }
-        self.end();
-    }
-}
-
-impl<H: Unpin + 'static> HttpBody for Recorded<H> {
-    type Data = Bytes;
-    type Error = body::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, body::Error>>> {
-        if let Some(deadline) = &mut self.deadline
-            && deadline.as_mut().poll(cx).is_ready()
-        {
-            self.deadline = None;
-            self.fail("UT", "response_timeout");
-            return Poll::Ready(Some(Err(body::Error::Deadline)));
-        }
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        match &frame {
-            None => self.end(),
-            Some(Err(_)) => {
-                self.fail(
-                    "UC",
-                    "upstream_reset_after_response_started{connection_termination}",
-                );
+        if let Some(mut entry) = self.entry.take() {
+            if !self.complete && self.code == 0 {
+                entry.details = Cow::Borrowed("downstream_remote_disconnect");
             }
-            Some(Ok(frame)) => {
-                if let Some(exchange) = &mut self.exchange {
-                    if let Some(data) = frame.data_ref() {
-                        exchange.sent.set(exchange.sent.get() + data.len() as u64);
-                    }
-                    let status = frame
-                        .trailers_ref()
-                        .and_then(|fields| fields.get("grpc-status"));
-                    if let Some(status) = status.and_then(|status| status.to_str().ok()) {
-                        exchange.grpc_status = Cow::Owned(status.to_owned());
-                    }
-                }
-                if self.body.is_end_stream() {
-                    self.end();
-                }
-            }
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl<H> Drop for Recorded<H> {
-    fn drop(&mut self) {
-        // The codec does not ask for the end of what has no bytes.
-        if (self.bodiless || self.body.is_end_stream())
-            && let Some(exchange) = &mut self.exchange
-        {
-            exchange.complete();
+            entry.code = self.code;
+            entry.flags = if self.flags.is_empty() {
+                Cow::Borrowed("")
+            } else {
+                Cow::Owned(self.flags.text().into_owned())
+            };
+            entry.duration = duration;
+            entry.bytes_received = self.received;
+            entry.bytes_sent = self.sent;
+            self.worker.log(*entry);
         }
     }
 }

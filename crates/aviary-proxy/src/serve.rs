@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use aviary_telemetry::access_log::line::Entry;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -84,6 +85,7 @@ pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> 
         workers: workers.handles(),
         xds: Arc::clone(&status),
         drain: drain.clone(),
+        totals: Mutex::default(),
     });
     let mut control = JoinSet::new();
     control.spawn(announce(config.clone(), workers.handles(), snapshots));

@@ -70,6 +70,14 @@ impl Stream {
         &self.seen
     }
 
+    /// Puts bytes that were read back in front.
+    pub(crate) fn unread(&mut self, bytes: &[u8]) {
+        let mut seen = BytesMut::with_capacity(bytes.len() + self.seen.len());
+        seen.extend_from_slice(bytes);
+        seen.extend_from_slice(&self.seen);
+        self.seen = seen;
+    }
+
     /// Waits for more bytes and keeps them; 0 at the end of the stream. Cancel safe.
     pub(crate) async fn look(&mut self) -> io::Result<usize> {
         match &mut self.io {

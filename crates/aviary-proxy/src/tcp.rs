@@ -11,7 +11,7 @@ use aviary_mesh::balance::Avoid;
 use aviary_mesh::circuit::Resource;
 use aviary_mesh::listener::{Direction, TcpChain};
 use aviary_mesh::outlier::Outcome;
-use aviary_telemetry::Protocol;
+use aviary_telemetry::{Flags, Protocol};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -32,9 +32,8 @@ const TICK: Duration = Duration::from_secs(5);
 pub(crate) async fn serve(link: &Link, chain: &TcpChain, mut client: Stream) {
     let worker = &link.worker;
     let mut exchange = Exchange::begin(worker, chain.direction, Protocol::Tcp, chain.access_log);
-    exchange.entry.upstream_cluster = chain.cluster.clone().into();
-    exchange.entry.downstream_local = Some(link.destination);
-    exchange.entry.downstream_remote = Some(link.remote);
+    exchange.goes_to(&chain.cluster);
+    exchange.came(link.remote, link.destination);
     if chain.direction == Direction::Inbound {
         exchange.source = worker
             .snapshot()
@@ -56,7 +55,7 @@ pub(crate) async fn serve(link: &Link, chain: &TcpChain, mut client: Stream) {
         Err(reply) => {
             tracing::debug!(cluster = %chain.cluster, details = %reply.details, "no connection");
             exchange.note(&reply);
-            exchange.entry.code = 0;
+            exchange.code = 0;
         }
     }
     exchange.complete();
@@ -79,10 +78,7 @@ async fn connect(
         .random(|rng| upstream.pick(destination, Avoid::default(), worker.now(), rng))
         .ok_or_else(Reply::no_endpoint)?;
     let address = choice.host.address();
-    exchange.entry.upstream_host = Some(address);
-    if chain.direction == Direction::Outbound {
-        exchange.destination = choice.workload.clone();
-    }
+    exchange.chose(&choice);
     let permit = upstream
         .acquire(Resource::Connection)
         .ok_or_else(|| Reply::reset(&Reset::Overflow, false))?;
@@ -91,7 +87,7 @@ async fn connect(
     let connecting = socket::connect(address, policy.source_address, worker.marks());
     let reset = match tokio::time::timeout(policy.connect_timeout, connecting).await {
         Ok(Ok(stream)) => {
-            exchange.entry.upstream_local = stream.local_addr().ok();
+            exchange.connected(stream.local_addr().ok());
             return Ok((stream, permit));
         }
         Ok(Err(error)) => Reset::Connect(words(&error)),
@@ -109,13 +105,14 @@ async fn pass(
     idle_timeout: Option<Duration>,
     exchange: &mut Exchange,
 ) {
+    let (received, sent) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
     let mut client = Metered {
         io: client,
-        read: Rc::clone(&exchange.received),
+        read: Rc::clone(&received),
     };
     let mut endpoint = Metered {
         io: endpoint,
-        read: Rc::clone(&exchange.sent),
+        read: Rc::clone(&sent),
     };
     let copy = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut endpoint, BUFFER, BUFFER);
     let mut copy = std::pin::pin!(copy);
@@ -125,18 +122,20 @@ async fn pass(
     loop {
         tokio::select! {
             result = &mut copy => {
+                (exchange.received, exchange.sent) = (received.get(), sent.get());
                 if let Err(error) = result {
                     tracing::debug!(%error, "connection broke");
                 }
                 return;
             }
             _ = tick.tick() => {
+                (exchange.received, exchange.sent) = (received.get(), sent.get());
                 exchange.tell_tcp(false);
-                let total = exchange.sent.get() + exchange.received.get();
+                let total = exchange.sent + exchange.received;
                 still = if total == moved { still + period } else { Duration::ZERO };
                 moved = total;
                 if idle_timeout.is_some_and(|idle| still > idle) {
-                    exchange.flag("SI");
+                    exchange.flag(Flags::STREAM_IDLE_TIMEOUT);
                     return;
                 }
             }

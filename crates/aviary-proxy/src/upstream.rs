@@ -1,5 +1,6 @@
 //! What is known of clusters at run time: it lives longer than any one configuration.
 
+mod lease;
 mod pool;
 pub(crate) mod report;
 
@@ -19,6 +20,7 @@ use aviary_mesh::retry::Budget;
 use aviary_mesh::{Cluster, Discovery, Endpoint, MeshConfig};
 use rand::Rng;
 
+pub(crate) use lease::Lease;
 pub(crate) use pool::{Active, ConnectError, Host, words};
 
 /// The clusters of one worker, by name.

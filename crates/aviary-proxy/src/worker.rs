@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aviary_mesh::cluster::ServiceLabels;
 use aviary_mesh::endpoint::WorkloadLabels;
 use aviary_telemetry::access_log::line::Entry;
-use aviary_telemetry::{Registry, peer};
-use http::HeaderValue;
+use aviary_telemetry::peer::{self, Peers};
+use aviary_telemetry::recorder::{Batch, Recorder};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -56,8 +57,8 @@ pub(crate) struct Channels {
 
 /// A question to a worker, answered between requests.
 pub(crate) enum Query {
-    /// Its metrics.
-    Metrics(oneshot::Sender<Registry>),
+    /// What it counted since it was last asked.
+    Metrics(oneshot::Sender<Batch>),
     /// Its clusters, in the text form of `/clusters`.
     Clusters(oneshot::Sender<String>),
     /// Its counters, in the text form of `/stats`.
@@ -68,35 +69,40 @@ pub(crate) enum Query {
 pub(crate) struct Worker {
     kind: ProxyKind,
     labels: Arc<WorkloadLabels>,
-    peer_header: HeaderValue,
+    peer_header: Vec<u8>,
     snapshot: RefCell<Arc<Snapshot>>,
     upstreams: Upstreams,
-    metrics: RefCell<Registry>,
+    recorder: RefCell<Recorder>,
+    peers: RefCell<Peers>,
+    unknown: (Arc<WorkloadLabels>, Arc<ServiceLabels>),
     log: mpsc::Sender<Entry>,
     log_dropped: Cell<u64>,
     rng: RefCell<SmallRng>,
     epoch: Instant,
     drain: CancellationToken,
     streams: TaskTracker,
+    draining: Cell<bool>,
 }
 
 impl Worker {
     fn new(options: &Options, log: mpsc::Sender<Entry>, drain: CancellationToken) -> Self {
-        let peer_header = HeaderValue::from_str(&peer::encode(&options.labels))
-            .unwrap_or_else(|_| HeaderValue::from_static(""));
+        let peer_header = peer::encode(&options.labels).into_bytes();
         Self {
             kind: options.kind,
             labels: Arc::new(options.labels.clone()),
             peer_header,
             snapshot: RefCell::default(),
             upstreams: Upstreams::default(),
-            metrics: RefCell::default(),
+            recorder: RefCell::default(),
+            peers: RefCell::default(),
+            unknown: <(Arc<_>, Arc<_>)>::default(),
             log,
             log_dropped: Cell::new(0),
             rng: RefCell::new(SmallRng::seed_from_u64(options.seed)),
             epoch: Instant::now(),
             drain,
             streams: TaskTracker::new(),
+            draining: Cell::new(false),
         }
     }
 
@@ -126,13 +132,33 @@ impl Worker {
     }
 
     /// The same as a header for other proxies.
-    pub(crate) fn peer_header(&self) -> HeaderValue {
-        self.peer_header.clone()
+    pub(crate) fn peer_header(&self) -> &[u8] {
+        &self.peer_header
+    }
+
+    /// What another proxy says of its workload.
+    pub(crate) fn meet(&self, value: &str) -> Option<Arc<WorkloadLabels>> {
+        self.peers.borrow_mut().meet(value)
+    }
+
+    /// A workload of which nothing is known.
+    pub(crate) fn unknown_labels(&self) -> Arc<WorkloadLabels> {
+        Arc::clone(&self.unknown.0)
+    }
+
+    /// A service of which nothing is known.
+    pub(crate) fn unknown_service(&self) -> Arc<ServiceLabels> {
+        Arc::clone(&self.unknown.1)
     }
 
     /// Cancelled when the work is to end.
     pub(crate) fn drain(&self) -> &CancellationToken {
         &self.drain
+    }
+
+    /// Whether the work is to end: connections close with the replies under way.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
     }
 
     /// Draws random numbers; `draw` must not come back here.
@@ -141,8 +167,8 @@ impl Worker {
     }
 
     /// Counts.
-    pub(crate) fn metrics(&self, count: impl FnOnce(&mut Registry)) {
-        count(&mut self.metrics.borrow_mut());
+    pub(crate) fn metrics(&self, count: impl FnOnce(&mut Recorder)) {
+        count(&mut self.recorder.borrow_mut());
     }
 
     /// Hands a log line to the control side; dropped and counted when that lags.
@@ -166,7 +192,9 @@ impl Worker {
     fn answer(&self, query: Query) {
         // Whoever asked may have gone; then there is nobody to tell.
         match query {
-            Query::Metrics(reply) => drop(reply.send(self.metrics.borrow().clone())),
+            Query::Metrics(reply) => {
+                drop(reply.send(self.recorder.borrow_mut().take(self.now())));
+            }
             Query::Clusters(reply) => {
                 let all = self.upstreams.all();
                 drop(reply.send(all.iter().map(|upstream| report::text(upstream)).collect()));
@@ -221,6 +249,7 @@ pub(crate) async fn run(options: Options, channels: Channels) {
         }
     }
     drain.cancel();
+    worker.draining.set(true);
     drop(listeners);
     worker.streams.close();
     let limit = tokio::time::sleep(options.drain_limit);

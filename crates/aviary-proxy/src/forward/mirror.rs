@@ -1,35 +1,41 @@
 //! Copies of requests, whose answers nobody waits for.
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 
+use aviary_http::{Framing, RequestHead, ResponseHead};
 use aviary_mesh::balance::Avoid;
 use aviary_mesh::circuit::Resource;
-use http::Request;
-use http::header::{HOST, HeaderValue};
+use bytes::Bytes;
 
+use super::body::RequestBody;
 use crate::connection::Link;
-use crate::http::Body;
-use crate::upstream::Upstream;
+use crate::http::body::{Error, Fill, Kept, Side, Source as _, poll_move};
+use crate::upstream::{Lease, Upstream};
 
 /// Sends a copy to each of the clusters named.
-pub(super) fn send(link: &Rc<Link>, names: &[&str], head: &http::request::Parts, body: &Body) {
+pub(super) fn send(link: &Rc<Link>, names: &[&str], head: &RequestHead, body: &RequestBody) {
     for name in names {
         let Some(upstream) = link.worker.upstreams().get(name) else {
             continue;
         };
-        let Some(body) = body.copy() else {
+        let Some(body) = body.whole() else {
             tracing::debug!(cluster = %name, "body too long to mirror");
             continue;
         };
         let mut head = head.clone();
+        head.framing = match body.len() {
+            0 => head.framing,
+            length => Framing::Length(length as u64),
+        };
         shadow(&mut head);
-        let request = Request::from_parts(head, body);
         link.worker
-            .spawn(mirrored(Rc::clone(link), upstream, request));
+            .spawn(mirrored(Rc::clone(link), upstream, head, body));
     }
 }
 
-async fn mirrored(link: Rc<Link>, upstream: Rc<Upstream>, request: Request<Body>) {
+async fn mirrored(link: Rc<Link>, upstream: Rc<Upstream>, head: RequestHead, body: Bytes) {
     let worker = &link.worker;
     let picked = worker.random(|rng| upstream.pick(None, Avoid::default(), worker.now(), rng));
     let (Some(choice), Some(_permit)) = (picked, upstream.acquire(Resource::Request)) else {
@@ -40,24 +46,38 @@ async fn mirrored(link: Rc<Link>, upstream: Rc<Upstream>, request: Request<Body>
     let Ok(mut lease) = upstream.connection(worker, &choice.host).await else {
         return;
     };
-    let answer = lease.send(request).await;
-    lease.give_back(worker);
-    if let Ok(response) = answer {
-        // The answer is not looked at, only taken off the connection.
-        drop(response.into_body().gather(usize::MAX).await);
+    if let Err(error) = deliver(&mut lease, &head, body).await {
+        tracing::debug!(%error, "a copy was not answered");
     }
 }
 
+/// Sends the copy and takes its answer off the connection without looking at it.
+async fn deliver(lease: &mut Lease, head: &RequestHead, body: Bytes) -> Result<(), Error> {
+    poll_fn(|cx| lease.poll_start(cx, head, head.framing, false)).await?;
+    let mut body = Kept(body);
+    let mut sent = false;
+    let mut answer = ResponseHead::new(200);
+    poll_fn(|cx| {
+        if !sent && let Poll::Ready(result) = poll_move(cx, &mut body, lease, &mut 0) {
+            result.map_err(Side::into_error)?;
+            sent = true;
+        }
+        lease.poll_head(cx, &mut answer)
+    })
+    .await?;
+    while poll_fn(|cx| lease.poll_fill(cx)).await? == Fill::Data {
+        let count = lease.data().len();
+        lease.consume(count);
+    }
+    Ok(())
+}
+
 /// Marks the host of a copy, as Envoy does.
-fn shadow(head: &mut http::request::Parts) {
-    let Some(host) = head.headers.get(HOST).and_then(|host| host.to_str().ok()) else {
-        return;
-    };
+fn shadow(head: &mut RequestHead) {
+    let host = head.authority();
     let marked = match host.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') => format!("{name}-shadow:{port}"),
         _ => format!("{host}-shadow"),
     };
-    if let Ok(marked) = HeaderValue::from_str(&marked) {
-        head.headers.insert(HOST, marked);
-    }
+    head.set_authority(&marked);
 }

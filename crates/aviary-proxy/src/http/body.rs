@@ -1,147 +1,184 @@
-//! Message bodies.
+//! Message bodies on their way from one connection to another.
 
-use std::collections::VecDeque;
-use std::pin::Pin;
+use std::io;
 use std::task::{Context, Poll, ready};
 
+use aviary_http::Fields;
 use bytes::Bytes;
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::BodyExt as _;
 
-/// Why a body broke off.
+/// Why a message broke off.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The peer or the codec ended it.
+    /// The socket's word.
     #[error(transparent)]
-    Codec(#[from] hyper::Error),
-    /// The time for the whole exchange is over.
-    #[error("the time for the request is over")]
-    Deadline,
+    Io(#[from] io::Error),
+    /// The peer ended before the message did.
+    #[error("the connection ended inside a message")]
+    Closed,
+    /// The peer broke the protocol.
+    #[error("protocol error: {0}")]
+    Protocol(#[from] aviary_http::Error),
+    /// The peer ended the stream by itself.
+    #[error("stream reset: {0}")]
+    Reset(h2::Reason),
+    /// HTTP/2's word on anything else.
+    #[error(transparent)]
+    Http2(h2::Error),
 }
 
-/// A message body, in one piece or as it comes.
-pub(crate) enum Body {
-    /// One piece; `None` when it has been given.
-    Full(Option<Bytes>),
-    /// From a connection.
-    Wire(hyper::body::Incoming),
-    /// Pieces read ahead, then the rest.
-    Ahead(VecDeque<Bytes>, Box<Self>),
-    /// Anything else.
-    Boxed(Pin<Box<dyn HttpBody<Data = Bytes, Error = Error>>>),
-}
-
-impl Body {
-    /// No bytes.
-    pub(crate) fn empty() -> Self {
-        Self::Full(None)
-    }
-
-    /// These bytes.
-    pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
-        let bytes = bytes.into();
-        Self::Full((!bytes.is_empty()).then_some(bytes))
-    }
-
-    /// Wraps another kind.
-    pub(crate) fn boxed(body: impl HttpBody<Data = Bytes, Error = Error> + 'static) -> Self {
-        Self::Boxed(Box::pin(body))
-    }
-
-    /// Another one like it, when it is in one piece.
-    pub(crate) fn copy(&self) -> Option<Self> {
-        match self {
-            Self::Full(bytes) => Some(Self::Full(bytes.clone())),
-            _ => None,
+impl From<h2::Error> for Error {
+    fn from(error: h2::Error) -> Self {
+        match error.reason() {
+            Some(reason) if error.is_reset() => Self::Reset(reason),
+            _ => Self::Http2(error),
         }
     }
+}
 
-    /// Reads it into one piece when it has at most `limit` bytes and no trailers; otherwise gives
-    /// it back to be streamed.
+impl Error {
+    /// The peer says that it did not look at the message.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self, Self::Reset(h2::Reason::REFUSED_STREAM))
+            || matches!(self, Self::Http2(error) if error.is_remote() && error.is_go_away())
+    }
+}
+
+/// What a source has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fill {
+    /// Bytes in [`Source::data`].
+    Data,
+    /// The end; trailers may be there.
+    End,
+}
+
+/// Where a body comes from.
+pub(crate) trait Source {
+    /// Waits until there are bytes, or the end.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, Error>>;
+
+    /// The bytes that are there.
+    fn data(&self) -> &[u8];
+
+    /// Takes `count` of them away.
+    fn consume(&mut self, count: usize);
+
+    /// Takes them all away.
+    fn take(&mut self) -> Bytes {
+        let bytes = Bytes::copy_from_slice(self.data());
+        self.consume(bytes.len());
+        bytes
+    }
+
+    /// Nothing comes after [`Self::data`], not even trailers.
+    fn is_last(&self) -> bool;
+
+    /// What came after the body.
+    fn trailers(&mut self) -> Option<Fields>;
+}
+
+/// Where a body goes.
+pub(crate) trait Sink {
+    /// Takes bytes of `source`, which has some; ready with their number when it took any.
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut impl Source,
+    ) -> Poll<Result<usize, Error>>;
+
+    /// Ends the body. What goes out is in order; it is not flushed.
     ///
     /// # Errors
-    /// When it breaks off meanwhile.
-    pub(crate) async fn gather(mut self, limit: usize) -> Result<Self, Error> {
-        if matches!(self, Self::Full(_)) {
-            return Ok(self);
-        }
-        let mut pieces = VecDeque::new();
-        let mut size = 0;
-        while let Some(frame) = self.frame().await.transpose()? {
-            let Ok(piece) = frame.into_data() else {
-                return Ok(self);
-            };
-            size += piece.len();
-            pieces.push_back(piece);
-            if size > limit {
-                return Ok(Self::Ahead(pieces, Box::new(self)));
-            }
-        }
-        let whole = match pieces.len() {
-            1 => pieces.pop_front().unwrap_or_default(),
-            _ => pieces.into_iter().flatten().collect(),
-        };
-        Ok(Self::full(whole))
+    /// When the peer is gone.
+    fn end(&mut self, trailers: Option<&Fields>) -> Result<(), Error>;
+
+    /// Whether [`Self::end`] was done, by the last bytes or by itself.
+    fn is_ended(&self) -> bool;
+
+    /// Waits until everything was given to the system.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>>;
+}
+
+/// A body that is held as a whole.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Kept(pub(crate) Bytes);
+
+impl Source for Kept {
+    fn poll_fill(&mut self, _: &mut Context<'_>) -> Poll<Result<Fill, Error>> {
+        Poll::Ready(Ok(if self.0.is_empty() {
+            Fill::End
+        } else {
+            Fill::Data
+        }))
+    }
+
+    fn data(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn consume(&mut self, count: usize) {
+        bytes::Buf::advance(&mut self.0, count);
+    }
+
+    fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.0)
+    }
+
+    fn is_last(&self) -> bool {
+        true
+    }
+
+    fn trailers(&mut self) -> Option<Fields> {
+        None
     }
 }
 
-impl std::fmt::Debug for Body {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Full(None) => "no body",
-            Self::Full(Some(_)) => "body",
-            _ => "streamed body",
-        })
-    }
-}
-
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        match &mut *self {
-            Self::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Wire(body) => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map_err(Error::from)))
-            }
-            Self::Ahead(pieces, rest) => match pieces.pop_front() {
-                Some(piece) => Poll::Ready(Some(Ok(Frame::data(piece)))),
-                None => Pin::new(rest.as_mut()).poll_frame(cx),
-            },
-            Self::Boxed(body) => body.as_mut().poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Full(bytes) => bytes.is_none(),
-            Self::Wire(body) => body.is_end_stream(),
-            Self::Ahead(pieces, rest) => pieces.is_empty() && rest.is_end_stream(),
-            Self::Boxed(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Full(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-            Self::Wire(body) => body.size_hint(),
-            Self::Ahead(pieces, rest) => {
-                let ahead: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
-                let mut hint = rest.size_hint();
-                hint.set_lower(hint.lower() + ahead);
-                if let Some(upper) = hint.upper() {
-                    hint.set_upper(upper + ahead);
+/// Moves what can be moved from `source` to `sink`; ready when the body is over and flushed.
+/// `moved` counts the bytes.
+pub(crate) fn poll_move(
+    cx: &mut Context<'_>,
+    source: &mut impl Source,
+    sink: &mut impl Sink,
+    moved: &mut u64,
+) -> Poll<Result<(), Side>> {
+    while !sink.is_ended() {
+        match source.poll_fill(cx).map_err(Side::Source)? {
+            Poll::Ready(Fill::Data) => {
+                let last = source.is_last().then(|| source.data().len());
+                let count = ready!(sink.poll_send(cx, source).map_err(Side::Sink))?;
+                *moved += count as u64;
+                if last == Some(count) && !sink.is_ended() {
+                    sink.end(None).map_err(Side::Sink)?;
                 }
-                hint
             }
-            Self::Boxed(body) => body.size_hint(),
+            Poll::Ready(Fill::End) => {
+                let trailers = source.trailers();
+                sink.end(trailers.as_ref()).map_err(Side::Sink)?;
+            }
+            Poll::Pending => {
+                // What is there goes out before the rest comes.
+                let _ = sink.poll_flush(cx).map_err(Side::Sink)?;
+                return Poll::Pending;
+            }
+        }
+    }
+    sink.poll_flush(cx).map_err(Side::Sink)
+}
+
+/// Which end of a move broke.
+#[derive(Debug)]
+pub(crate) enum Side {
+    /// The one that gives.
+    Source(Error),
+    /// The one that takes.
+    Sink(Error),
+}
+
+impl Side {
+    /// What broke, whichever end it was.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Source(error) | Self::Sink(error) => error,
         }
     }
 }

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use aviary_mesh::circuit::Resource;
 use aviary_mesh::cluster::UpstreamProtocol;
-use http::{Request, Response};
 use tokio::sync::oneshot;
 
+use super::lease::{Http1, Lease};
 use super::{Permit, Upstream, count};
-use crate::http::Body;
-use crate::http::client::{self, SendError, Sender};
+use crate::http::{http1, http2};
 use crate::socket;
+use crate::stream::Stream;
 use crate::worker::Worker;
 
 /// Why there is no connection.
@@ -40,24 +40,62 @@ pub(crate) struct Host {
     active: Cell<u32>,
     connections: Cell<u32>,
     connecting: Cell<usize>,
-    idle: RefCell<Vec<Connection>>,
-    waiting: RefCell<VecDeque<oneshot::Sender<Result<Connection, ConnectError>>>>,
+    /// HTTP/1 connections that nobody uses, the one used last at the end.
+    idle: RefCell<Vec<Box<Pooled>>>,
+    /// HTTP/2 connections.
+    shared: RefCell<Vec<Shared>>,
+    waiting: RefCell<VecDeque<oneshot::Sender<Result<Found, ConnectError>>>>,
     retired: Cell<bool>,
 }
 
-/// An open connection that nobody else uses.
-struct Connection {
-    sender: Sender,
-    served: u32,
-    local: Option<SocketAddr>,
+/// An open HTTP/1 connection.
+pub(super) struct Pooled {
+    pub(super) connection: http1::client::Connection,
+    pub(super) served: u32,
     idle_since: Duration,
+    open: Open,
 }
 
-/// A connection lent to one request.
-pub(crate) struct Lease {
-    upstream: Rc<Upstream>,
+impl Pooled {
+    /// The connection, and what counts it as open.
+    pub(super) fn into_parts(self) -> (http1::client::Connection, impl Sized + 'static) {
+        (self.connection, self.open)
+    }
+}
+
+/// An open HTTP/2 connection.
+struct Shared {
+    connection: http2::client::Connection,
+    served: u32,
+}
+
+/// A connection that a request may use.
+pub(super) enum Found {
+    Http1(Box<Pooled>),
+    Http2(http2::client::Connection),
+}
+
+/// Counts an open connection while it lives.
+struct Open {
     host: Rc<Host>,
-    connection: Connection,
+    _permit: Permit,
+}
+
+impl Open {
+    fn new(host: &Rc<Host>, permit: Permit) -> Self {
+        host.connections.set(host.connections.get() + 1);
+        Self {
+            host: Rc::clone(host),
+            _permit: permit,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let connections = &self.host.connections;
+        connections.set(connections.get().saturating_sub(1));
+    }
 }
 
 /// Counts a request as under way at its endpoint while it lives.
@@ -77,6 +115,7 @@ impl Host {
             connections: Cell::new(0),
             connecting: Cell::new(0),
             idle: RefCell::default(),
+            shared: RefCell::default(),
             waiting: RefCell::default(),
             retired: Cell::new(false),
         }
@@ -109,60 +148,68 @@ impl Host {
 
     pub(super) fn retire(&self) {
         self.retired.set(true);
-        self.idle.borrow_mut().clear();
+        // Dropped after the borrow: what is dropped counts itself out here.
+        let idle = std::mem::take(&mut *self.idle.borrow_mut());
+        let shared = std::mem::take(&mut *self.shared.borrow_mut());
+        drop((idle, shared));
     }
 
     pub(super) fn sweep(&self, now: Duration, idle: Duration) {
-        self.idle.borrow_mut().retain(|connection| {
-            connection.sender.is_ready() && now.saturating_sub(connection.idle_since) < idle
+        self.idle.borrow_mut().retain_mut(|pooled| {
+            now.saturating_sub(pooled.idle_since) < idle && pooled.connection.is_quiet()
         });
+        self.shared
+            .borrow_mut()
+            .retain(|shared| shared.connection.is_open());
     }
 
-    /// An idle connection that is still good, the one used last.
-    fn pop(&self) -> Option<Connection> {
+    /// A connection that is good for another request: of idle ones the one used last.
+    fn find(&self, most: Option<u32>) -> Option<Found> {
         let mut idle = self.idle.borrow_mut();
-        if let Some(connection) = idle.last()
-            && connection.sender.is_ready()
-            && let Some(sender) = connection.sender.share()
-        {
-            return Some(Connection {
-                sender,
-                ..*connection
-            });
-        }
-        while let Some(connection) = idle.pop() {
-            if connection.sender.is_ready() {
-                return Some(connection);
+        while let Some(mut pooled) = idle.pop() {
+            if pooled.connection.is_quiet() {
+                return Some(Found::Http1(pooled));
             }
         }
-        None
+        drop(idle);
+        let mut shared = self.shared.borrow_mut();
+        if shared.is_empty() {
+            return None;
+        }
+        shared.retain(|shared| shared.connection.is_open() && !is_spent(shared.served, most));
+        let least = shared
+            .iter_mut()
+            .filter(|shared| shared.connection.has_room())
+            .min_by_key(|shared| shared.connection.streams())?;
+        least.served += 1;
+        Some(Found::Http2(least.connection.clone()))
     }
 
     /// Gives a connection to the request that waited longest, or keeps it.
-    fn offer(&self, mut connection: Connection, now: Duration) {
-        if let Some(sender) = connection.sender.share() {
-            let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-            for waiter in waiting {
-                if let Some(sender) = sender.share() {
-                    // A waiter that is gone does not need it.
-                    let _ = waiter.send(Ok(Connection {
-                        sender,
-                        ..connection
-                    }));
-                }
-            }
-        }
+    fn offer(&self, mut pooled: Box<Pooled>, now: Duration) {
         loop {
             let waiter = self.waiting.borrow_mut().pop_front();
             let Some(waiter) = waiter else { break };
-            match waiter.send(Ok(connection)) {
-                Err(Ok(unwanted)) => connection = unwanted,
+            match waiter.send(Ok(Found::Http1(pooled))) {
+                Err(Ok(Found::Http1(unwanted))) => pooled = unwanted,
                 _ => return,
             }
         }
         if !self.retired.get() {
-            connection.idle_since = now;
-            self.idle.borrow_mut().push(connection);
+            pooled.idle_since = now;
+            self.idle.borrow_mut().push(pooled);
+        }
+    }
+
+    /// Serves those that wait from the streams that are free.
+    pub(super) fn serve_waiting(&self, most: Option<u32>) {
+        while !self.waiting.borrow().is_empty() {
+            let Some(found) = self.find(most) else { return };
+            let waiter = self.waiting.borrow_mut().pop_front();
+            if let Some(waiter) = waiter {
+                // A waiter that is gone does not need it.
+                let _ = waiter.send(Ok(found));
+            }
         }
     }
 
@@ -185,8 +232,13 @@ impl Host {
     }
 }
 
+/// Whether a connection has carried as many requests as it may.
+fn is_spent(served: u32, most: Option<u32>) -> bool {
+    most.is_some_and(|most| most > 0 && served >= most)
+}
+
 impl Upstream {
-    /// A connection to `host`: an idle one, else a new one, else the next that is given back.
+    /// A connection to `host`: one that is open, else a new one, else the next that is given back.
     ///
     /// # Errors
     /// When too many wait already, or the connection cannot be opened.
@@ -195,22 +247,22 @@ impl Upstream {
         worker: &Rc<Worker>,
         host: &Rc<Host>,
     ) -> Result<Lease, ConnectError> {
-        let connection = match host.pop() {
-            Some(connection) => connection,
+        let found = match host.find(self.most_requests()) {
+            Some(found) => found,
             None => self.wait(worker, host).await?,
         };
-        Ok(Lease {
-            upstream: Rc::clone(self),
-            host: Rc::clone(host),
-            connection,
-        })
+        Ok(Lease::new(worker, self, host, found))
+    }
+
+    pub(super) fn most_requests(&self) -> Option<u32> {
+        self.policy.borrow().limits.max_requests_per_connection
     }
 
     async fn wait(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         host: &Rc<Host>,
-    ) -> Result<Connection, ConnectError> {
+    ) -> Result<Found, ConnectError> {
         let _pending = self
             .acquire(Resource::Pending)
             .ok_or(ConnectError::Overflow)?;
@@ -224,7 +276,7 @@ impl Upstream {
     }
 
     /// Opens as many connections as requests wait for, within the limits.
-    fn open_wanted(self: &Rc<Self>, worker: &Rc<Worker>, host: &Rc<Host>) {
+    pub(super) fn open_wanted(self: &Rc<Self>, worker: &Rc<Worker>, host: &Rc<Host>) {
         let shared = self.policy.borrow().protocol == UpstreamProtocol::Http2;
         loop {
             let wanted = host.wanted();
@@ -240,62 +292,97 @@ impl Upstream {
                     None => return,
                 }
             };
-            host.connections.set(host.connections.get() + 1);
+            let open = Open::new(host, permit);
             host.connecting.set(host.connecting.get() + 1);
             let (this, worker, host) = (Rc::clone(self), Rc::clone(worker), Rc::clone(host));
-            tokio::task::spawn_local(async move { this.open(worker, host, permit).await });
+            tokio::task::spawn_local(async move { this.open(worker, host, open).await });
         }
     }
 
-    /// Opens one connection and drives it to its end.
-    async fn open(self: Rc<Self>, worker: Rc<Worker>, host: Rc<Host>, permit: Permit) {
+    /// Opens one connection for those that wait.
+    async fn open(self: Rc<Self>, worker: Rc<Worker>, host: Rc<Host>, open: Open) {
         count(&self.counters.connects);
         let opened = self.dial(&worker, &host).await;
         host.connecting.set(host.connecting.get() - 1);
         match opened {
-            Ok((connection, driver)) => {
-                host.offer(connection, worker.now());
+            Ok(Dialled::Http1(connection)) => {
+                let pooled = Pooled {
+                    connection: *connection,
+                    served: 0,
+                    idle_since: worker.now(),
+                    open,
+                };
+                host.offer(Box::new(pooled), worker.now());
+            }
+            Ok(Dialled::Http2(connection, driver)) => {
+                host.shared.borrow_mut().push(Shared {
+                    connection,
+                    served: 0,
+                });
+                host.serve_waiting(self.most_requests());
+                if host.retired.get() {
+                    host.shared.borrow_mut().clear();
+                }
                 driver.await;
+                drop(open);
             }
             Err(error) => {
                 count(&self.counters.connect_failures);
                 host.refuse(&error);
+                drop(open);
             }
         }
-        host.connections.set(host.connections.get() - 1);
-        drop(permit);
         // What waits could now be served by a new connection.
         self.open_wanted(&worker, &host);
     }
 
-    async fn dial(
-        &self,
-        worker: &Worker,
-        host: &Host,
-    ) -> Result<(Connection, client::Driver), ConnectError> {
+    async fn dial(&self, worker: &Worker, host: &Host) -> Result<Dialled, ConnectError> {
         let policy = self.policy();
-        let connect = socket::connect(host.address, policy.source_address, worker.marks());
-        let stream = tokio::time::timeout(policy.connect_timeout, connect)
-            .await
-            .map_err(|_| ConnectError::TimedOut)?
-            .map_err(|error| ConnectError::Refused(words(&error)))?;
-        let local = stream.local_addr().ok();
-        let handshake = match policy.protocol {
-            UpstreamProtocol::Http2 => client::http2(stream).await,
-            UpstreamProtocol::Http1 | UpstreamProtocol::Tcp => client::http1(stream).await,
+        let connect = async {
+            let tcp = socket::connect(host.address, policy.source_address, worker.marks())
+                .await
+                .map_err(|error| ConnectError::Refused(words(&error)))?;
+            let stream = Stream::new(tcp);
+            match policy.protocol {
+                UpstreamProtocol::Http2 => {
+                    let started = http2::client::Connection::start(stream).await;
+                    let (connection, driver) =
+                        started.map_err(|error| ConnectError::Refused(error.to_string()))?;
+                    Ok(Dialled::Http2(connection, driver))
+                }
+                UpstreamProtocol::Http1 | UpstreamProtocol::Tcp => Ok(Dialled::Http1(Box::new(
+                    http1::client::Connection::new(stream),
+                ))),
+            }
         };
-        let (sender, driver) = handshake.map_err(ConnectError::Refused)?;
-        let idle_since = worker.now();
-        Ok((
-            Connection {
-                sender,
-                served: 0,
-                local,
-                idle_since,
-            },
-            driver,
-        ))
+        tokio::time::timeout(policy.connect_timeout, connect)
+            .await
+            .unwrap_or(Err(ConnectError::TimedOut))
     }
+
+    /// Takes a connection back after its exchange; `whole` when another request can go on it.
+    pub(super) fn take_back(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        host: &Rc<Host>,
+        http1: Http1,
+        whole: bool,
+    ) {
+        let Http1(pooled) = http1;
+        if whole && !self.retired.get() && !is_spent(pooled.served, self.most_requests()) {
+            host.offer(pooled, worker.now());
+            return;
+        }
+        drop(pooled);
+        if !host.waiting.borrow().is_empty() {
+            self.open_wanted(worker, host);
+        }
+    }
+}
+
+enum Dialled {
+    Http1(Box<http1::client::Connection>),
+    Http2(http2::client::Connection, http2::client::Driver),
 }
 
 /// A system error as Envoy words it, without the number.
@@ -304,51 +391,5 @@ pub(crate) fn words(error: &std::io::Error) -> String {
     match text.split_once(" (os error") {
         Some((words, _)) => words.to_owned(),
         None => text,
-    }
-}
-
-impl Lease {
-    /// Whether other requests were sent on it before.
-    pub(crate) fn is_reused(&self) -> bool {
-        self.connection.served > 0
-    }
-
-    /// Our end.
-    pub(crate) fn local(&self) -> Option<SocketAddr> {
-        self.connection.local
-    }
-
-    /// Sends a request and waits for the head of the answer.
-    ///
-    /// # Errors
-    /// When the connection ends before that.
-    pub(crate) async fn send(
-        &mut self,
-        request: Request<Body>,
-    ) -> Result<Response<Body>, SendError> {
-        self.connection.served += 1;
-        self.connection.sender.send(request).await
-    }
-
-    /// Gives the connection back when its exchange is over, unless it has served enough.
-    pub(crate) fn give_back(self, worker: &Rc<Worker>) {
-        let Self {
-            upstream,
-            host,
-            mut connection,
-        } = self;
-        if connection.sender.share().is_some() {
-            return;
-        }
-        let most = upstream.policy.borrow().limits.max_requests_per_connection;
-        if most.is_some_and(|most| most > 0 && connection.served >= most) {
-            return;
-        }
-        let worker = Rc::clone(worker);
-        tokio::task::spawn_local(async move {
-            if connection.sender.ready().await && !upstream.retired.get() {
-                host.offer(connection, worker.now());
-            }
-        });
     }
 }

@@ -15,15 +15,28 @@ use aviary_mesh::{
     Route, RouteTable, VirtualHost,
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::LocalSet;
 
 use super::super::*;
-use crate::http::Body;
-use crate::http::client::{self, Sender};
+
+/// A request's body.
+pub(super) type Body = BoxBody<Bytes, Infallible>;
+
+/// A body in one piece.
+pub(super) fn whole(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).boxed()
+}
+
+/// No bytes.
+pub(super) fn nothing() -> Body {
+    Empty::new().boxed()
+}
 
 /// Runs a test with local tasks, as a worker does.
 pub(super) fn on_worker_thread(test: impl Future<Output = ()>) {
@@ -258,7 +271,9 @@ impl Proxy {
     pub(super) async fn metrics(&self) -> String {
         let (reply, answer) = oneshot::channel();
         self.queries.send(Query::Metrics(reply)).await.unwrap();
-        answer.await.unwrap().text()
+        let mut totals = aviary_telemetry::Totals::default();
+        totals.merge(answer.await.unwrap(), Duration::ZERO);
+        totals.text(Duration::ZERO)
     }
 
     /// The next log line.
@@ -331,19 +346,23 @@ pub(super) struct Got {
 }
 
 /// One client connection.
-pub(super) struct Caller(Sender);
+pub(super) struct Caller(SendRequest<Body>);
 
 impl Caller {
     pub(super) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
-        let (sender, driver) = client::http1(stream).await.unwrap();
-        tokio::task::spawn_local(driver);
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::task::spawn_local(async move {
+            let _ = connection.with_upgrades().await;
+        });
         Self(sender)
     }
 
     pub(super) async fn send(&mut self, request: Request<Body>) -> Got {
-        assert!(self.0.ready().await, "the connection is open");
-        let response = self.0.send(request).await.unwrap();
+        self.0.ready().await.expect("the connection is open");
+        let response = self.0.send_request(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Got {
@@ -359,7 +378,7 @@ impl Caller {
 
     /// Whether the other side has left it open.
     pub(super) async fn is_open(&mut self) -> bool {
-        self.0.ready().await
+        self.0.ready().await.is_ok()
     }
 }
 
@@ -367,6 +386,6 @@ pub(super) fn get(host: &str, path: &str) -> Request<Body> {
     Request::builder()
         .uri(path)
         .header("host", host)
-        .body(Body::empty())
+        .body(nothing())
         .unwrap()
 }

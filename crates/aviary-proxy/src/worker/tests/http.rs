@@ -10,7 +10,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::fixture::*;
-use crate::http::Body;
 
 #[test]
 fn request_keep_alive_reuses_one_upstream_connection() {
@@ -110,7 +109,7 @@ fn request_head_goes_up_with_edits_rewrite_and_ids() {
             .header("host", "reviews:9080")
             .header("x-request-id", "mine")
             .header("keep-alive", "timeout=5")
-            .body(Body::empty())
+            .body(nothing())
             .unwrap();
         let got = caller.send(request).await;
         assert_eq!(got.headers["x-reply"], "2");
@@ -153,7 +152,7 @@ fn request_at_the_edge_loses_its_claims() {
             .header("host", "reviews")
             .header("x-forwarded-for", "1.2.3.4")
             .header("x-envoy-retry-on", "5xx")
-            .body(Body::empty())
+            .body(nothing())
             .unwrap();
         Caller::connect(address).await.send(request).await;
         let heads = heads.borrow();
@@ -214,7 +213,7 @@ fn request_mirror_gets_the_whole_copy() {
         let _proxy = Proxy::start(plan).await;
         let request = Request::post("/")
             .header("host", "reviews:9080")
-            .body(Body::full("data"));
+            .body(whole("data"));
         let got = Caller::connect(address).await.send(request.unwrap()).await;
         assert_eq!(got.status, 200);
         let (host, body) = told.recv().await.unwrap();
@@ -297,7 +296,7 @@ fn request_line_is_istios() {
             .header("host", "reviews:9080")
             .header("user-agent", "test")
             .header("x-request-id", "id-1")
-            .body(Body::full("data"));
+            .body(whole("data"));
         Caller::connect(address).await.send(request.unwrap()).await;
         let mut line = proxy.line().await;
         line.start = SystemTime::UNIX_EPOCH;
@@ -330,6 +329,10 @@ fn request_client_that_leaves_is_recorded_as_dc() {
         while seen.requests.get() == 0 {
             tokio::task::yield_now().await;
         }
+        // With a reset: one that only stops to send still gets its reply.
+        socket2::SockRef::from(&stream)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
         drop(stream);
         let line = proxy.line().await;
         assert_eq!((line.code, line.flags.as_ref()), (0, "DC"));
@@ -418,20 +421,15 @@ fn request_http2_goes_both_ways() {
             .insert("in".into(), std::sync::Arc::new(table));
         let mut proxy = Proxy::start(plan).await;
         let stream = TcpStream::connect(outer).await.unwrap();
-        let (sender, driver) = crate::http::client::http2(stream).await.unwrap();
+        let (sender, driver) = h2::client::handshake(stream).await.unwrap();
         tokio::task::spawn_local(driver);
         let calls = (0..10).map(|_| {
-            let mut sender = sender.share().unwrap();
+            let sender = sender.clone();
             async move {
-                let request = Request::builder()
-                    .uri("http://reviews:9080/x")
-                    .body(Body::empty());
-                sender
-                    .send(request.unwrap())
-                    .await
-                    .unwrap()
-                    .status()
-                    .as_u16()
+                let request = Request::builder().uri("http://reviews:9080/x").body(());
+                let mut sender = sender.ready().await.unwrap();
+                let (response, _) = sender.send_request(request.unwrap(), true).unwrap();
+                response.await.unwrap().status().as_u16()
             }
         });
         for call in calls.map(tokio::task::spawn_local).collect::<Vec<_>>() {

@@ -1,0 +1,441 @@
+//! One try at one endpoint.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use aviary_http::{RequestHead, ResponseHead};
+use aviary_mesh::retry;
+use aviary_telemetry::Flags;
+use tokio::time::Instant;
+
+use super::Forward;
+use super::body::RequestBody;
+use crate::http::body::{Error, Fill, Side, Source as _, poll_move};
+use crate::http::downstream::Downstream;
+use crate::http::tunnel::Tunnel;
+use crate::record::Exchange;
+use crate::reply::{Reply, Reset};
+use crate::upstream::{Choice, ConnectError, Lease};
+
+/// A pooled connection that turns out closed is replaced at most this often for one try.
+const STALE_LIMIT: u32 = 5;
+
+/// A client of HTTP/1 sends its body at least at this rate, in bytes over [`RATE_PERIOD`].
+const RATE: u64 = 2400;
+const RATE_PERIOD: Duration = Duration::from_secs(10);
+
+/// A try without an answer.
+pub(super) struct Broken {
+    pub(super) outcome: retry::Outcome,
+    pub(super) reply: Reply,
+    pub(super) choice: Option<Choice>,
+    /// No other try can help.
+    pub(super) is_final: bool,
+}
+
+impl Broken {
+    fn new(outcome: retry::Outcome, reply: Reply) -> Self {
+        Self {
+            outcome,
+            reply,
+            choice: None,
+            is_final: false,
+        }
+    }
+
+    /// Nothing was tried.
+    pub(super) fn not_tried(reply: Reply) -> Self {
+        Self::new(retry::Outcome::NotTried, reply)
+    }
+
+    /// The client's doing, or its time is over.
+    fn last(outcome: retry::Outcome, reply: Reply) -> Self {
+        Self {
+            is_final: true,
+            ..Self::new(outcome, reply)
+        }
+    }
+}
+
+/// Why a send ended without an answer.
+enum Failure {
+    /// The endpoint's doing.
+    Endpoint(Error),
+    /// The client's doing.
+    Client(Error),
+    /// The client does not want it any more.
+    Gone,
+    /// The client sends too slowly.
+    Slow,
+    /// The time of the request is over.
+    Late,
+    /// The time of the try is over.
+    TryLate,
+}
+
+/// One try at one endpoint, with the connection that it has.
+pub(super) struct Attempt<'a> {
+    forward: &'a Forward<'a>,
+    retried: bool,
+    lease: Option<Lease>,
+    /// The request went out, or need not any more.
+    sent: bool,
+    /// By then the reply must be over; known once the request is out.
+    deadline: Option<Instant>,
+}
+
+/// What limits the wait for a head.
+struct Limits {
+    per_try: Option<Instant>,
+    /// When the client's rate is looked at next, and what had come then.
+    rate: Option<(Instant, u64)>,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(forward: &'a Forward<'a>, retried: bool) -> Self {
+        Self {
+            forward,
+            retried,
+            lease: None,
+            sent: false,
+            deadline: None,
+        }
+    }
+
+    /// Our end of its connection.
+    pub(super) fn local(&self) -> Option<SocketAddr> {
+        self.lease.as_ref().and_then(Lease::local)
+    }
+
+    /// Sends to the endpoint chosen and waits for the head of the answer; a pooled connection that
+    /// was closed meanwhile is replaced.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the state of one request, by its parts"
+    )]
+    pub(super) async fn send(
+        &mut self,
+        head: &RequestHead,
+        upgrade: bool,
+        body: &mut RequestBody,
+        down: &mut Downstream<'_>,
+        choice: &Choice,
+        deadline: &mut Option<Instant>,
+        answer: &mut ResponseHead,
+    ) -> Result<(), Broken> {
+        self.deadline = *deadline;
+        let per_try = self
+            .forward
+            .target
+            .retry
+            .and_then(|retry| retry.per_try_timeout)
+            .map(|limit| Instant::now() + limit);
+        for stale in 0.. {
+            self.connect(choice, per_try).await?;
+            let sent = self.exchange(head, upgrade, body, down, per_try, answer);
+            let result = sent.await;
+            *deadline = self.deadline;
+            let Err(failure) = result else {
+                return Ok(());
+            };
+            if self.is_stale(&failure, head, body) && stale < STALE_LIMIT {
+                body.rewind();
+                continue;
+            }
+            return Err(self.broken(failure));
+        }
+        Err(Broken::last(
+            retry::Outcome::Reset,
+            Reply::reset(&Reset::Terminated, self.retried),
+        ))
+    }
+
+    async fn connect(&mut self, choice: &Choice, per_try: Option<Instant>) -> Result<(), Broken> {
+        let worker = &self.forward.link.worker;
+        let connecting = self.forward.upstream.connection(worker, &choice.host);
+        let limit = [per_try, self.deadline].into_iter().flatten().min();
+        let connected = match limit {
+            None => connecting.await,
+            Some(limit) => match tokio::time::timeout_at(limit, connecting).await {
+                Ok(connected) => connected,
+                Err(_) if self.deadline == Some(limit) => return Err(self.broken(Failure::Late)),
+                Err(_) => return Err(self.broken(Failure::TryLate)),
+            },
+        };
+        let lease = connected.map_err(|error| {
+            let failed = retry::Outcome::ConnectFailed;
+            let (outcome, reset) = match error {
+                ConnectError::Overflow => (retry::Outcome::NotTried, Reset::Overflow),
+                ConnectError::TimedOut => (failed, Reset::ConnectTimeout),
+                ConnectError::Refused(words) => (failed, Reset::Connect(words)),
+            };
+            Broken::new(outcome, Reply::reset(&reset, self.retried))
+        })?;
+        self.lease = Some(lease);
+        Ok(())
+    }
+
+    /// Whether the connection had been closed before the request reached anybody, or the request
+    /// may as well be sent twice.
+    fn is_stale(&self, failure: &Failure, head: &RequestHead, body: &RequestBody) -> bool {
+        let (Failure::Endpoint(error), Some(lease)) = (failure, &self.lease) else {
+            return false;
+        };
+        lease.is_reused()
+            && !lease.is_answered()
+            && body.is_repeatable()
+            && matches!(error, Error::Io(_) | Error::Closed)
+            && retry::is_safe(head.method())
+    }
+
+    fn broken(&self, failure: Failure) -> Broken {
+        let reset = |reset: Reset| Reply::reset(&reset, self.retried);
+        match failure {
+            Failure::Endpoint(error) => {
+                tracing::debug!(%error, "no answer");
+                match error {
+                    refused if refused.is_refused() => {
+                        Broken::new(retry::Outcome::Refused, reset(Reset::Refused))
+                    }
+                    Error::Reset(_) => Broken::new(retry::Outcome::Reset, reset(Reset::Remote)),
+                    Error::Protocol(_) => {
+                        Broken::new(retry::Outcome::Reset, reset(Reset::Protocol))
+                    }
+                    _ => Broken::new(retry::Outcome::Reset, reset(Reset::Terminated)),
+                }
+            }
+            Failure::Client(error) => {
+                tracing::debug!(%error, "the request broke off");
+                let reply = match error {
+                    Error::Protocol(error) => Reply::refused(error),
+                    _ => Reply::gone(),
+                };
+                Broken::last(retry::Outcome::NotTried, reply)
+            }
+            Failure::Gone => Broken::last(retry::Outcome::NotTried, Reply::gone()),
+            Failure::Slow => Broken::last(retry::Outcome::NotTried, Reply::slow_request()),
+            Failure::Late => Broken::last(retry::Outcome::PerTryTimeout, Reply::timeout()),
+            Failure::TryLate => {
+                Broken::new(retry::Outcome::PerTryTimeout, Reply::per_try_timeout())
+            }
+        }
+    }
+
+    /// Sends the request and waits for the head of the reply.
+    async fn exchange(
+        &mut self,
+        head: &RequestHead,
+        upgrade: bool,
+        body: &mut RequestBody,
+        down: &mut Downstream<'_>,
+        per_try: Option<Instant>,
+        answer: &mut ResponseHead,
+    ) -> Result<(), Failure> {
+        let mut started = false;
+        let mut limits = Limits {
+            per_try,
+            rate: None,
+        };
+        self.sent = false;
+        poll_fn(|cx| {
+            if !started {
+                let Some(lease) = &mut self.lease else {
+                    return Poll::Ready(Err(Failure::Endpoint(Error::Closed)));
+                };
+                match lease.poll_start(cx, head, head.framing, upgrade) {
+                    Poll::Ready(Ok(())) => started = true,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::Endpoint(error))),
+                    Poll::Pending => return self.poll_limits(cx, down, &mut limits, 0),
+                }
+            }
+            let client = self.poll_request(cx, body, down);
+            if let Poll::Ready(Err(failure)) = client {
+                return Poll::Ready(Err(failure));
+            }
+            let Some(lease) = &mut self.lease else {
+                return Poll::Ready(Err(Failure::Endpoint(Error::Closed)));
+            };
+            match lease.poll_head(cx, answer) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::Endpoint(error))),
+                Poll::Pending => {}
+            }
+            self.poll_limits(cx, down, &mut limits, body.received)
+        })
+        .await
+    }
+
+    /// Moves the request's body on. An endpoint that takes no more of it may have answered.
+    fn poll_request(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut RequestBody,
+        down: &mut Downstream<'_>,
+    ) -> Poll<Result<(), Failure>> {
+        if self.sent {
+            return Poll::Ready(Ok(()));
+        }
+        let Some(lease) = &mut self.lease else {
+            return Poll::Ready(Ok(()));
+        };
+        let moved = body.poll_move(cx, down, lease);
+        match moved {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(Side::Source(error))) => {
+                return Poll::Ready(Err(Failure::Client(error)));
+            }
+            Poll::Ready(Ok(()) | Err(Side::Sink(_))) => {}
+        }
+        self.sent = true;
+        if self.deadline.is_none() {
+            self.deadline = self
+                .forward
+                .target
+                .timeout
+                .map(|limit| Instant::now() + limit);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_limits(
+        &mut self,
+        cx: &mut Context<'_>,
+        down: &mut Downstream<'_>,
+        limits: &mut Limits,
+        received: u64,
+    ) -> Poll<Result<(), Failure>> {
+        if down.poll_gone(cx).is_ready() {
+            return Poll::Ready(Err(Failure::Gone));
+        }
+        let waits_for_client = !self.sent && down.is_http1() && down.data().is_empty();
+        if waits_for_client {
+            limits
+                .rate
+                .get_or_insert_with(|| (Instant::now() + RATE_PERIOD, received));
+        } else {
+            limits.rate = None;
+        }
+        let rate = limits.rate.map(|(at, _)| at);
+        let next = [self.deadline, limits.per_try, rate]
+            .into_iter()
+            .flatten()
+            .min();
+        let Some(next) = next else {
+            return Poll::Pending;
+        };
+        if down.timer().poll(cx, next).is_pending() {
+            return Poll::Pending;
+        }
+        if self.deadline == Some(next) {
+            return Poll::Ready(Err(Failure::Late));
+        }
+        if limits.per_try == Some(next) {
+            return Poll::Ready(Err(Failure::TryLate));
+        }
+        if let Some((_, before)) = limits.rate
+            && received < before + RATE
+        {
+            return Poll::Ready(Err(Failure::Slow));
+        }
+        limits.rate = None;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Passes the reply's body on, and what is left of the request's.
+    pub(super) async fn pass_body(
+        mut self,
+        mut body: RequestBody,
+        down: &mut Downstream<'_>,
+        exchange: &mut Exchange,
+    ) {
+        let ended = poll_fn(|cx| {
+            if let Poll::Ready(Err(Failure::Client(error))) = self.poll_request(cx, &mut body, down)
+            {
+                return Poll::Ready(Err(Ended::Client(error)));
+            }
+            let Some(lease) = &mut self.lease else {
+                return Poll::Ready(Ok(()));
+            };
+            match poll_move(cx, lease, down, &mut exchange.sent) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(Side::Source(error))) => {
+                    return Poll::Ready(Err(Ended::Endpoint(error)));
+                }
+                Poll::Ready(Err(Side::Sink(error))) => {
+                    return Poll::Ready(Err(Ended::Client(error)));
+                }
+                Poll::Pending => {}
+            }
+            if down.poll_gone(cx).is_ready() {
+                return Poll::Ready(Err(Ended::Client(Error::Closed)));
+            }
+            match self.deadline {
+                Some(deadline) if down.timer().poll(cx, deadline).is_ready() => {
+                    Poll::Ready(Err(Ended::Late))
+                }
+                _ => Poll::Pending,
+            }
+        })
+        .await;
+        exchange.received = body.received;
+        if let Some(lease) = &self.lease {
+            exchange.ended(lease.grpc_status());
+        }
+        match ended {
+            Ok(()) => exchange.complete(),
+            Err(Ended::Client(error)) => {
+                tracing::debug!(%error, "the client left");
+                exchange.client_left();
+                down.abort();
+            }
+            Err(Ended::Endpoint(error)) => {
+                tracing::debug!(%error, "the reply broke off");
+                exchange.broke(
+                    Flags::UPSTREAM_CONNECTION_TERMINATION,
+                    "upstream_reset_after_response_started{connection_termination}",
+                );
+                down.abort();
+            }
+            Err(Ended::Late) => {
+                exchange.broke(Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout");
+                down.abort();
+            }
+        }
+        down.finish();
+    }
+
+    /// Reads the reply that is not wanted to its end, so that the connection can be used again.
+    pub(super) fn drop_reply(mut self) {
+        let Some(mut lease) = self.lease.take() else {
+            return;
+        };
+        tokio::task::spawn_local(async move {
+            let mut dropped = 0;
+            while dropped < super::body::KEEP_LIMIT {
+                match poll_fn(|cx| lease.poll_fill(cx)).await {
+                    Ok(Fill::Data) => {
+                        let count = lease.data().len();
+                        lease.consume(count);
+                        dropped += count;
+                    }
+                    Ok(Fill::End) | Err(_) => return,
+                }
+            }
+        });
+    }
+
+    /// The endpoint's connection, after a 101.
+    pub(super) fn into_tunnel(mut self) -> Option<Tunnel> {
+        self.lease.take()?.into_tunnel()
+    }
+}
+
+/// How a reply ended that did not come to its end.
+enum Ended {
+    Client(Error),
+    Endpoint(Error),
+    Late,
+}

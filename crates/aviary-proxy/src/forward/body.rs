@@ -1,0 +1,166 @@
+//! The body of a request: on its way, or kept for another try.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use aviary_http::Fields;
+use bytes::{Bytes, BytesMut};
+
+use crate::http::body::{Error, Fill, Kept, Side, Sink, Source, poll_move};
+use crate::http::downstream::Downstream;
+
+/// Bodies up to this size are kept for a second try or a mirror, in bytes.
+pub(super) const KEEP_LIMIT: usize = 64 << 10;
+
+/// The body of a request.
+#[derive(Debug)]
+pub(crate) struct RequestBody {
+    /// What was read ahead, for every try.
+    kept: Bytes,
+    /// What of it this try has not sent.
+    ahead: Kept,
+    /// More comes from the client after it.
+    streams: bool,
+    /// Something that was not kept went out.
+    spent: bool,
+    /// Bytes that came from the client so far.
+    pub(super) received: u64,
+}
+
+impl RequestBody {
+    /// No bytes.
+    pub(super) fn none() -> Self {
+        Self {
+            kept: Bytes::new(),
+            ahead: Kept::default(),
+            streams: false,
+            spent: false,
+            received: 0,
+        }
+    }
+
+    /// As it comes.
+    pub(super) fn streamed() -> Self {
+        Self {
+            streams: true,
+            ..Self::none()
+        }
+    }
+
+    /// Read to its end, or as far as is kept.
+    ///
+    /// # Errors
+    /// When it breaks off.
+    pub(super) async fn gather(down: &mut Downstream<'_>) -> Result<Self, Error> {
+        let mut kept = BytesMut::new();
+        let mut streams = true;
+        while streams && kept.len() < KEEP_LIMIT {
+            match poll_fn(|cx| down.poll_fill(cx)).await? {
+                Fill::End => streams = false,
+                Fill::Data => {
+                    let count = down.data().len();
+                    kept.extend_from_slice(down.data());
+                    down.consume(count);
+                }
+            }
+        }
+        let kept = kept.freeze();
+        Ok(Self {
+            ahead: Kept(kept.clone()),
+            received: kept.len() as u64,
+            kept,
+            streams,
+            spent: false,
+        })
+    }
+
+    /// All of it, when it is kept as a whole.
+    pub(super) fn whole(&self) -> Option<Bytes> {
+        (!self.streams).then(|| self.kept.clone())
+    }
+
+    /// Whether another try can have it too.
+    pub(super) fn is_repeatable(&self) -> bool {
+        !self.spent
+    }
+
+    /// Begins it anew for another try.
+    pub(super) fn rewind(&mut self) {
+        self.ahead = Kept(self.kept.clone());
+    }
+
+    /// Moves it on to `sink`; ready when all of it went out.
+    pub(super) fn poll_move(
+        &mut self,
+        cx: &mut Context<'_>,
+        down: &mut Downstream<'_>,
+        sink: &mut impl Sink,
+    ) -> Poll<Result<(), Side>> {
+        poll_move(cx, &mut Joined { body: self, down }, sink, &mut 0)
+    }
+}
+
+/// What was read ahead, then what comes.
+struct Joined<'a, 'b> {
+    body: &'a mut RequestBody,
+    down: &'a mut Downstream<'b>,
+}
+
+impl Joined<'_, '_> {
+    fn passed(&mut self, count: usize) {
+        self.body.received += count as u64;
+        self.body.spent |= count > 0;
+    }
+}
+
+impl Source for Joined<'_, '_> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, Error>> {
+        if !self.body.ahead.0.is_empty() {
+            return Poll::Ready(Ok(Fill::Data));
+        }
+        if !self.body.streams {
+            return Poll::Ready(Ok(Fill::End));
+        }
+        self.down.poll_fill(cx)
+    }
+
+    fn data(&self) -> &[u8] {
+        if self.body.ahead.0.is_empty() {
+            self.down.data()
+        } else {
+            self.body.ahead.data()
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        if self.body.ahead.0.is_empty() {
+            self.down.consume(count);
+            self.passed(count);
+        } else {
+            self.body.ahead.consume(count);
+        }
+    }
+
+    fn take(&mut self) -> Bytes {
+        if self.body.ahead.0.is_empty() {
+            let piece = self.down.take();
+            self.passed(piece.len());
+            piece
+        } else {
+            self.body.ahead.take()
+        }
+    }
+
+    fn is_last(&self) -> bool {
+        if self.body.ahead.0.is_empty() {
+            self.down.is_last()
+        } else {
+            !self.body.streams
+        }
+    }
+
+    fn trailers(&mut self) -> Option<Fields> {
+        // What is kept as a whole had its end read already; its trailers are the client's still.
+        self.down.trailers()
+    }
+}

@@ -1,0 +1,145 @@
+//! A client's connection: many requests at a time.
+
+use std::task::{Context, Poll, ready};
+
+use aviary_http::{Fields, RequestHead, ResponseHead};
+use bytes::Bytes;
+use h2::server::{self, SendResponse};
+use h2::{Reason, RecvStream};
+
+use super::receive::Receive;
+use super::send::Send;
+use super::{CONNECTION_WINDOW, HEADER_LIST, SEND_BUFFER, STREAM_WINDOW};
+use crate::http::body::{Error, Fill, Sink, Source};
+
+/// How a client's connection is set up; `streams` may be open at a time.
+pub(crate) fn builder(streams: u32) -> server::Builder {
+    let mut builder = server::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_header_list_size(HEADER_LIST)
+        .max_concurrent_streams(streams);
+    builder
+}
+
+/// One request with its reply.
+pub(crate) struct Stream {
+    respond: SendResponse<Bytes>,
+    send: Send,
+    receive: Receive,
+}
+
+impl Stream {
+    /// Splits a request that came into its head and its stream.
+    ///
+    /// # Errors
+    /// What is wrong with the head; the stream was reset then.
+    pub(crate) fn accept(
+        request: http::Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+    ) -> Result<(RequestHead, Self), Error> {
+        let (parts, body) = request.into_parts();
+        let receive = Receive::new(body);
+        match RequestHead::from_h2(&parts, receive.is_over()) {
+            Ok(head) => Ok((
+                head,
+                Self {
+                    respond,
+                    send: Send::none(),
+                    receive,
+                },
+            )),
+            Err(refused) => {
+                respond.send_reset(Reason::PROTOCOL_ERROR);
+                Err(Error::Protocol(refused))
+            }
+        }
+    }
+
+    /// Puts out the head of the reply; `bodiless` when it is all of it.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    pub(crate) fn respond(&mut self, head: &ResponseHead, bodiless: bool) -> Result<(), Error> {
+        let response = head.to_h2()?;
+        let stream = self.respond.send_response(response, bodiless)?;
+        self.send = Send::new(stream, bodiless);
+        Ok(())
+    }
+
+    /// Whether the whole request was read.
+    pub(crate) fn is_request_over(&self) -> bool {
+        self.receive.is_over()
+    }
+
+    /// Ready when the client does not want its reply any more.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.send.is_ended() {
+            return self.respond.poll_reset(cx).map(drop);
+        }
+        self.send.poll_reset(cx)
+    }
+
+    /// Ends the stream in the middle of a reply.
+    pub(crate) fn reset(&mut self, reason: Reason) {
+        self.send.reset(reason);
+        self.respond.send_reset(reason);
+    }
+
+    /// Says that the rest of the request is not wanted; the reply is out.
+    pub(crate) fn finish(&mut self) {
+        if !self.receive.is_over() {
+            self.respond.send_reset(Reason::NO_ERROR);
+        }
+    }
+}
+
+impl Source for Stream {
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, Error>> {
+        Poll::Ready(ready!(self.receive.poll_fill(cx)))
+    }
+
+    fn data(&self) -> &[u8] {
+        self.receive.data()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.receive.consume(count);
+    }
+
+    fn take(&mut self) -> Bytes {
+        self.receive.take()
+    }
+
+    fn is_last(&self) -> bool {
+        self.receive.is_last()
+    }
+
+    fn trailers(&mut self) -> Option<Fields> {
+        self.receive.trailers()
+    }
+}
+
+impl Sink for Stream {
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut impl Source,
+    ) -> Poll<Result<usize, Error>> {
+        self.send.poll_send(cx, source)
+    }
+
+    fn end(&mut self, trailers: Option<&Fields>) -> Result<(), Error> {
+        self.send.end(trailers)
+    }
+
+    fn is_ended(&self) -> bool {
+        self.send.is_ended()
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.send.poll_flush(cx)
+    }
+}

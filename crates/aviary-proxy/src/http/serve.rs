@@ -1,0 +1,162 @@
+//! One client connection from its first byte to its last.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use aviary_http::{RequestHead, Version};
+use tokio::time::Instant;
+
+use super::downstream::Downstream;
+use super::http1::server::{Connection, HEAD_TIMEOUT, Next};
+use super::http2;
+use super::timer::Timer;
+use crate::connection::Link;
+use crate::forward::After;
+use crate::request;
+use crate::stream::Stream;
+
+/// A connection without a request is closed after this long.
+const IDLE_TIMEOUT: Duration = Duration::from_hours(1);
+
+/// HTTP/2 streams that one client may have open on a connection.
+const STREAM_LIMIT: u32 = 1000;
+
+/// Serves HTTP/1 or, after its preface, HTTP/2 until the client is done, or the proxy drains and
+/// the requests under way are answered.
+pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
+    let mut connection = Connection::new(stream);
+    let mut head = RequestHead::new();
+    let worker = Rc::clone(&link.worker);
+    let mut drained = pin!(worker.drain().cancelled());
+    loop {
+        match connection
+            .next(&mut head, IDLE_TIMEOUT, drained.as_mut())
+            .await
+        {
+            Ok(Next::Request) => {}
+            Ok(Next::Http2) => {
+                let Ok((mut stream, input)) = connection.into_parts().await else {
+                    return;
+                };
+                stream.unread(input.data());
+                drop(input);
+                return Box::pin(serve_http2(link, stream, drained)).await;
+            }
+            Ok(Next::Closed) => return,
+            Ok(Next::Refused(error)) => {
+                return Box::pin(refuse(&link, connection, error.status(), error.detail())).await;
+            }
+            Ok(Next::TimedOut) => {
+                return Box::pin(refuse(&link, connection, 408, "request_header_timeout")).await;
+            }
+            Err(error) => {
+                tracing::debug!(remote = %link.remote, %error, "client connection broke");
+                return;
+            }
+        }
+        let version = head.version();
+        let mut down = Downstream::Http1(&mut connection, version);
+        // Apart from the connection, so that one that waits is small.
+        let after = Box::pin(request::handle(&link, &mut head, &mut down)).await;
+        if let After::Tunnel(tunnel) = after {
+            if let Ok((stream, input)) = connection.into_parts().await {
+                Box::pin(tunnel.run(stream, input)).await;
+            }
+            return;
+        }
+        if !connection.is_reusable() {
+            return Box::pin(connection.finish()).await;
+        }
+    }
+}
+
+/// Answers what is no request, and ends the connection.
+async fn refuse(link: &Rc<Link>, mut connection: Connection, status: u16, details: &'static str) {
+    let mut down = Downstream::Http1(&mut connection, Version::Http11);
+    request::refuse(link, status, details, &mut down).await;
+    connection.finish().await;
+}
+
+async fn serve_http2(
+    link: Rc<Link>,
+    stream: Stream,
+    mut drained: Pin<&mut impl Future<Output = ()>>,
+) {
+    let handshake = http2::server::builder(STREAM_LIMIT).handshake(stream);
+    let mut connection = match tokio::time::timeout(HEAD_TIMEOUT, handshake).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            tracing::debug!(remote = %link.remote, %error, "client connection broke");
+            return;
+        }
+        Err(_) => return,
+    };
+    let mut draining = false;
+    let mut timer = Timer::default();
+    let open = Rc::new(Cell::new(0_usize));
+    let mut idle_since = Instant::now();
+    loop {
+        let accepted = poll_fn(|cx| {
+            if let Poll::Ready(accepted) = connection.poll_accept(cx) {
+                return Poll::Ready(Some(accepted));
+            }
+            if !draining && drained.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            if open.get() > 0 {
+                idle_since = Instant::now();
+            }
+            match timer.poll(cx, idle_since + IDLE_TIMEOUT) {
+                Poll::Ready(()) if open.get() == 0 => Poll::Ready(None),
+                Poll::Ready(()) => {
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        match accepted {
+            Some(Some(Ok((request, respond)))) => {
+                idle_since = Instant::now();
+                match http2::server::Stream::accept(request, respond) {
+                    Ok((head, stream)) => answer(&link, head, stream, &open),
+                    Err(error) => {
+                        tracing::debug!(remote = %link.remote, %error, "stream refused");
+                    }
+                }
+            }
+            Some(Some(Err(error))) => {
+                tracing::debug!(remote = %link.remote, %error, "client connection broke");
+                return;
+            }
+            Some(None) => return,
+            None => {
+                draining = true;
+                connection.graceful_shutdown();
+            }
+        }
+    }
+}
+
+/// Answers one request on its own.
+fn answer(
+    link: &Rc<Link>,
+    mut head: RequestHead,
+    stream: http2::server::Stream,
+    open: &Rc<Cell<usize>>,
+) {
+    open.set(open.get() + 1);
+    let (link, open) = (Rc::clone(link), Rc::clone(open));
+    let worker = Rc::clone(&link.worker);
+    worker.spawn(async move {
+        let mut down = Downstream::Http2(Box::new(stream), Timer::default());
+        // A tunnel is of HTTP/1 only.
+        request::handle(&link, &mut head, &mut down).await;
+        open.set(open.get() - 1);
+    });
+}
