@@ -21,6 +21,7 @@ const LAYERS: [(&str, u8); 17] = [
     ("bookinfo", 6),
     ("micro-api", 6),
     ("aviary-tests", 6),
+    ("bench-load", 6),
     ("xtask", 6),
 ];
 
