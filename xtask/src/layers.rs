@@ -4,7 +4,7 @@
 //! may use `aviary-telemetry`. ARCHITECTURE.md gives the reasons.
 
 /// Crates of the workspace by layer, lowest first.
-const LAYERS: [(&str, u8); 17] = [
+const LAYERS: [(&str, u8); 18] = [
     ("aviary-api", 0),
     ("aviary-mesh", 1),
     ("aviary-http", 1),

@@ -1,5 +1,6 @@
-//! The project's own tasks: demo, test, tidy.
+//! The project's own tasks: demo, test, tidy, bench.
 
+mod bench;
 mod demo;
 mod layers;
 mod run;
@@ -36,6 +37,9 @@ enum Task {
     },
     /// Write the table of Envoy's messages that `aviary proxy --config` reads files by.
     Schema,
+    /// Measure the proxy: beside others, by instructions, over a long time.
+    #[command(subcommand)]
+    Bench(bench::Task),
     /// Check layers, sizes and habits that the compiler does not know of.
     Tidy {
         /// Write the files that follow from others (`clippy.toml` of the pure crates).
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Task::Demo { args } => demo::run(&args),
         Task::Test { system } => test::run(system.as_deref()),
         Task::Schema => schema::run(),
+        Task::Bench(task) => bench::run(&task),
         Task::Tidy { fix } => tidy::run(fix),
     };
     match done {

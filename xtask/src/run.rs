@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -36,6 +36,15 @@ pub(crate) fn program(command: &mut Command) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Lets time pass.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "measurements need time to pass, and `/proc` has no events"
+)]
+pub(crate) fn pass(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// `cargo` with these arguments, in the workspace.

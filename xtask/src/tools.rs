@@ -1,6 +1,6 @@
 //! The programs of others that tests and the demo need.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -112,4 +112,103 @@ fn is_root() -> bool {
             .lines()
             .any(|l| l.split_whitespace().take(2).eq(["Uid:", "0"]))
     })
+}
+
+/// Debian packages of HAProxy: the program and what it needs beyond a common system.
+pub(crate) const HAPROXY: [&str; 4] = [
+    "haproxy",
+    "liblua5.3-0",
+    "libopentracing-c-wrapper0",
+    "libopentracing1",
+];
+/// Debian packages of nginx.
+pub(crate) const NGINX: [&str; 2] = ["nginx", "libnginx-mod-stream"];
+/// Debian packages of Valgrind.
+pub(crate) const VALGRIND: [&str; 1] = ["valgrind"];
+/// Debian packages of strace.
+pub(crate) const STRACE: [&str; 2] = ["strace", "libunwind8"];
+
+/// A program of the distribution.
+#[derive(Debug, Clone)]
+pub(crate) struct Debian {
+    /// The program.
+    pub(crate) program: PathBuf,
+    /// The folder under which its files lie as under `/`.
+    pub(crate) root: PathBuf,
+}
+
+impl Debian {
+    /// What the program's environment must hold when it does not lie where it was made for.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, PathBuf)> {
+        if self.root == Path::new("/") {
+            return Vec::new();
+        }
+        let architecture = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+        vec![
+            ("LD_LIBRARY_PATH", self.root.join(architecture)),
+            ("VALGRIND_LIB", self.root.join("usr/libexec/valgrind")),
+        ]
+    }
+}
+
+/// A program of the system or, if it is not installed, of Debian's packages, unpacked beside the build.
+///
+/// Nothing is installed: installing a server would start it.
+///
+/// # Errors
+/// It is neither installed nor to be had.
+pub(crate) fn debian(path: &str, packages: &[&str]) -> Result<Debian> {
+    let installed = Path::new("/").join(path);
+    if installed.is_file() {
+        return Ok(Debian {
+            program: installed,
+            root: "/".into(),
+        });
+    }
+    let name = packages.first().context("no package is named")?;
+    let root = target().join("tools").join(format!("debian-{name}"));
+    if !root.is_dir() {
+        say(&format!("   fetching Debian's {name}"));
+        let partial = root.with_extension("partial");
+        let _ = std::fs::remove_dir_all(&partial);
+        std::fs::create_dir_all(&partial)?;
+        unpack(&partial, packages).with_context(|| {
+            format!("cannot fetch {name}: install it, e.g. `apt-get install {name}`")
+        })?;
+        std::fs::rename(&partial, &root)?;
+    }
+    Ok(Debian {
+        program: root.join(path),
+        root,
+    })
+}
+
+/// Downloads packages and unpacks them into `folder`.
+fn unpack(folder: &Path, packages: &[&str]) -> Result<()> {
+    let download = || {
+        program(
+            Command::new("apt-get")
+                .args(["download", "-qq"])
+                .args(packages)
+                .current_dir(folder)
+                .stderr(Stdio::null()),
+        )
+    };
+    if download().is_err() {
+        // The lists may be old or missing; only root can renew them.
+        if is_root() {
+            program(
+                Command::new("apt-get")
+                    .args(["update", "-qq"])
+                    .stdout(Stdio::null()),
+            )?;
+        }
+        download()?;
+    }
+    for entry in std::fs::read_dir(folder)? {
+        let package = entry?.path();
+        program(Command::new("dpkg").arg("-x").arg(&package).arg(folder))?;
+        std::fs::remove_file(package)?;
+    }
+    Ok(())
 }

@@ -12,6 +12,8 @@ use crate::say;
 
 /// How long answers are waited for after the last request of an open loop.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the answer of a single request is waited for: instruction counting makes proxies slow.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 /// More failures than this end the load.
 const FAILURES_MAX: u64 = 10_000;
 
@@ -283,8 +285,12 @@ fn ask(clients: &mut Clients) -> Result<()> {
     let mut finished = Vec::new();
     clients.start(Instant::now());
     clients.flush(&mut finished)?;
+    let start = Instant::now();
     while finished.is_empty() {
-        clients.wait(None, &mut finished)?;
+        if start.elapsed() > ANSWER_TIMEOUT {
+            bail!("no answer in {} s", ANSWER_TIMEOUT.as_secs());
+        }
+        clients.wait(Some(ANSWER_TIMEOUT), &mut finished)?;
         clients.flush(&mut finished)?;
     }
     match finished.pop().and_then(|finished| finished.failure) {
