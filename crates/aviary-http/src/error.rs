@@ -58,6 +58,8 @@ errors! {
     BadHost 400 "http1.invalid_host";
     /// Target and `host` field name different hosts.
     HostMismatch 400 "http1.host_mismatch";
+    /// The path has no normal form, or has escaped slashes where these are refused.
+    PathRefused 400 "path_normalization_failed";
     /// `content-length` is not only digits, over 2^63-1, a list, or there are several.
     BadContentLength 400 "http1.invalid_content_length";
     /// `content-length` where there can be no body.

@@ -16,6 +16,8 @@ pub mod request;
 pub mod response;
 pub mod parse;
 pub mod body;
+pub mod path;
+pub mod host;
 mod h2;
 
 pub use error::Error;
