@@ -18,6 +18,7 @@ pub mod parse;
 pub mod body;
 pub mod path;
 pub mod host;
+pub mod frames;
 mod h2;
 
 pub use error::Error;
