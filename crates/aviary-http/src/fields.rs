@@ -1,5 +1,8 @@
 //! The fields of a message: spans into the bytes that came in.
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use crate::name::{Key, Name};

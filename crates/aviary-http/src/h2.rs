@@ -1,5 +1,8 @@
 //! Heads from and to the types of the HTTP/2 codec.
 
+#[cfg(test)]
+mod tests;
+
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Uri};
