@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use aviary_mesh::compiled::Table;
-use aviary_mesh::listener::{HttpChain, Listener, TcpChain};
+use aviary_mesh::listener::{Direction, HttpChain, Listener, TcpChain};
 use aviary_mesh::resolve::{self, Connection};
 use aviary_mesh::{ChainAction, FilterChain, MeshConfig};
 use aviary_telemetry::trace;
@@ -101,13 +101,12 @@ impl Link {
 
     /// The chain by the configuration of now; `None` when none takes the connection (any more).
     pub(crate) fn identify(&self) -> Option<Rc<Identity>> {
-        let snapshot = self.worker.snapshot();
         if let Some(known) = self.identity.borrow().as_ref()
-            && Arc::ptr_eq(&known.snapshot, &snapshot)
+            && self.worker.is_current(&known.snapshot)
         {
             return Some(Rc::clone(known));
         }
-        let identity = Rc::new(self.choose(snapshot)?);
+        let identity = Rc::new(self.choose(self.worker.snapshot())?);
         *self.identity.borrow_mut() = Some(Rc::clone(&identity));
         Some(identity)
     }
@@ -166,12 +165,13 @@ fn bound(mesh: &MeshConfig, port: u16) -> Option<&Listener> {
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) {
-    socket::tune(&tcp);
     let Ok(local) = tcp.local_addr() else { return };
     let destination = if arrival.inherited {
         SocketAddr::new(local.ip(), arrival.port)
-    } else {
+    } else if is_redirected(&worker.snapshot(), arrival.port) {
         socket::original_destination(&tcp).unwrap_or(local)
+    } else {
+        local
     };
     let mut stream = Stream::new(tcp);
     let protocol = inspected(&worker, &mut stream, &arrival, destination).await;
@@ -195,6 +195,13 @@ pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) 
     }
     drop(identity);
     http::serve::serve(link, stream).await;
+}
+
+/// Whether connections to a port may have been meant for somebody else.
+fn is_redirected(snapshot: &Snapshot, port: u16) -> bool {
+    bound(snapshot.mesh(), port).is_some_and(|listener| {
+        listener.use_original_dst || listener.direction == Direction::Inbound
+    })
 }
 
 /// What the listener's inspector finds, when it has one.

@@ -34,6 +34,8 @@ pub(crate) fn listen(address: SocketAddr, one_of_many: bool) -> io::Result<TcpLi
     if one_of_many {
         socket.set_reuse_port(true)?;
     }
+    // What is accepted has these options from the start, without a call for each.
+    tune(&SockRef::from(&socket));
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
@@ -66,15 +68,15 @@ pub(crate) async fn connect(
     let stream = TcpSocket::from_std_stream(socket.into())
         .connect(address)
         .await?;
-    tune(&stream);
+    tune(&SockRef::from(&stream));
     Ok(stream)
 }
 
 /// Sets what every connection has: no delay for small writes, probes when idle.
-pub(crate) fn tune(stream: &TcpStream) {
+pub(crate) fn tune(socket: &SockRef<'_>) {
     // Best effort: a connection that was reset meanwhile refuses both, and fails at its first use.
-    let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
 }
 
 /// Where the client meant to go before it was redirected here; `None` when it was not.

@@ -116,6 +116,11 @@ impl Worker {
         Arc::clone(&self.snapshot.borrow())
     }
 
+    /// Whether a configuration is the one of now.
+    pub(crate) fn is_current(&self, snapshot: &Arc<Snapshot>) -> bool {
+        Arc::ptr_eq(&self.snapshot.borrow(), snapshot)
+    }
+
     /// The clusters.
     pub(crate) fn upstreams(&self) -> &Upstreams {
         &self.upstreams

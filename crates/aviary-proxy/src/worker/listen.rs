@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aviary_mesh::MeshConfig;
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -71,6 +72,7 @@ impl Listeners {
 
     /// Accepts from a socket made by somebody else, for the listener of that port.
     pub(super) fn adopt(&self, port: u16, socket: std::net::TcpListener) {
+        socket::tune(&SockRef::from(&socket));
         let adopted = socket
             .set_nonblocking(true)
             .and_then(|()| TcpListener::from_std(socket));
