@@ -2,6 +2,7 @@
 //! codec can take its place.
 
 pub(crate) mod client;
+pub(crate) mod guarded;
 pub(crate) mod server;
 
 mod receive;

@@ -7,12 +7,17 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use aviary_http::frames::{Flood, FloodLimits};
 use aviary_http::{RequestHead, Version};
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
 use tokio::time::Instant;
 
 use super::downstream::Downstream;
 use super::http1::server::{Connection, HEAD_TIMEOUT, Next};
 use super::http2;
+use super::http2::guarded::Guarded;
 use super::timer::Timer;
 use crate::connection::Link;
 use crate::forward::After;
@@ -22,8 +27,12 @@ use crate::stream::Stream;
 /// A connection without a request is closed after this long.
 const IDLE_TIMEOUT: Duration = Duration::from_hours(1);
 
-/// HTTP/2 streams that one client may have open on a connection.
+/// HTTP/2 streams that one client may have open on a connection: inside the mesh, and at an edge.
 const STREAM_LIMIT: u32 = 1000;
+const EDGE_STREAM_LIMIT: u32 = 100;
+
+/// The last word to a client that sends too much of something must go out in this time.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves HTTP/1 or, after its preface, HTTP/2 until the client is done, or the proxy drains and
 /// the requests under way are answered.
@@ -86,7 +95,18 @@ async fn serve_http2(
     stream: Stream,
     mut drained: Pin<&mut impl Future<Output = ()>>,
 ) {
-    let handshake = http2::server::builder(STREAM_LIMIT).handshake(stream);
+    let edge = link.identify().is_some_and(|identity| {
+        identity
+            .http()
+            .is_some_and(|chain| chain.use_remote_address)
+    });
+    let streams = if edge {
+        EDGE_STREAM_LIMIT
+    } else {
+        STREAM_LIMIT
+    };
+    let (guarded, alarm) = Guarded::new(stream, &FloodLimits::of_client());
+    let handshake = http2::server::builder(streams).handshake(guarded);
     let mut connection = match tokio::time::timeout(HEAD_TIMEOUT, handshake).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
@@ -102,16 +122,19 @@ async fn serve_http2(
     loop {
         let accepted = poll_fn(|cx| {
             if let Poll::Ready(accepted) = connection.poll_accept(cx) {
-                return Poll::Ready(Some(accepted));
+                return Poll::Ready(Accepted::Next(accepted));
+            }
+            if let Some(flood) = alarm.raised() {
+                return Poll::Ready(Accepted::Flood(flood));
             }
             if !draining && drained.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(None);
+                return Poll::Ready(Accepted::End);
             }
             if open.get() > 0 {
                 idle_since = Instant::now();
             }
             match timer.poll(cx, idle_since + IDLE_TIMEOUT) {
-                Poll::Ready(()) if open.get() == 0 => Poll::Ready(None),
+                Poll::Ready(()) if open.get() == 0 => Poll::Ready(Accepted::End),
                 Poll::Ready(()) => {
                     cx.waker().wake_by_ref();
                     Poll::Pending
@@ -121,7 +144,7 @@ async fn serve_http2(
         })
         .await;
         match accepted {
-            Some(Some(Ok((request, respond)))) => {
+            Accepted::Next(Some(Ok((request, respond)))) => {
                 idle_since = Instant::now();
                 match http2::server::Stream::accept(request, respond) {
                     Ok((head, stream)) => answer(&link, head, stream, &open),
@@ -130,17 +153,34 @@ async fn serve_http2(
                     }
                 }
             }
-            Some(Some(Err(error))) => {
+            Accepted::Next(Some(Err(error))) => {
                 tracing::debug!(remote = %link.remote, %error, "client connection broke");
                 return;
             }
-            Some(None) => return,
-            None => {
+            Accepted::Next(None) => return,
+            Accepted::End => {
                 draining = true;
                 connection.graceful_shutdown();
             }
+            Accepted::Flood(flood) => {
+                tracing::info!(remote = %link.remote, reason = flood.detail(), "client connection ended");
+                connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+                let farewell = async { while let Some(Ok(_)) = connection.accept().await {} };
+                let _ = tokio::time::timeout(FAREWELL, farewell).await;
+                return;
+            }
         }
     }
+}
+
+/// What comes next on an HTTP/2 connection.
+enum Accepted {
+    /// What the codec has.
+    Next(Option<Result<(http::Request<RecvStream>, SendResponse<Bytes>), h2::Error>>),
+    /// No more streams are to be taken.
+    End,
+    /// The client sends too much of something.
+    Flood(Flood),
 }
 
 /// Answers one request on its own.

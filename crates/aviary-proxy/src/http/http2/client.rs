@@ -1,15 +1,19 @@
 //! A connection to an endpoint: many requests at a time.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use aviary_http::frames::FloodLimits;
 use aviary_http::{RequestHead, ResponseHead};
 use bytes::Bytes;
 use h2::Reason;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 
+use super::guarded::Guarded;
 use super::receive::Receive;
 use super::send::Send;
 use super::{CONNECTION_WINDOW, HEADER_LIST, SEND_BUFFER, STREAM_WINDOW};
@@ -35,20 +39,27 @@ impl Connection {
     /// When the socket fails.
     pub(crate) async fn start(socket: Socket) -> Result<(Self, Driver), Error> {
         let local = socket.local_addr().ok();
+        let (guarded, alarm) = Guarded::new(socket, &FloodLimits::of_endpoint());
         let (send, connection) = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(HEADER_LIST)
             .enable_push(false)
-            .handshake(socket)
+            .handshake(guarded)
             .await?;
         let ended = Rc::new(Cell::new(false));
         let flag = Rc::clone(&ended);
         let driver = async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "upstream connection ended");
-            }
+            let mut connection = pin!(connection);
+            let ended = poll_fn(|cx| match (connection.as_mut().poll(cx), alarm.raised()) {
+                (Poll::Pending, None) => Poll::Pending,
+                (Poll::Ready(Err(error)), _) => Poll::Ready(error.to_string()),
+                (_, Some(flood)) => Poll::Ready(flood.detail().to_owned()),
+                (Poll::Ready(Ok(())), None) => Poll::Ready("closed".to_owned()),
+            })
+            .await;
+            tracing::debug!(reason = %ended, "upstream connection ended");
             flag.set(true);
         };
         let connection = Self {
