@@ -82,18 +82,24 @@ impl Candidates<'_> {
 
     fn choose(&self, balance: Balance, state: &mut State, rng: &mut impl Rng) -> Option<usize> {
         match balance {
-            Balance::Random => self.draw(rng),
+            // Without a hash of the request any endpoint will do, as for Envoy.
+            Balance::Random | Balance::RingHash { .. } | Balance::Maglev { .. } => self.draw(rng),
             Balance::RoundRobin => self.next_in_turn(state),
-            Balance::LeastRequest => {
-                let (first, second) = (self.draw(rng)?, self.draw(rng)?);
-                let active = |index: usize| self.endpoints[index].active;
-                Some(if active(second) < active(first) {
-                    second
-                } else {
-                    first
-                })
+            Balance::LeastRequest => self.least_of(2, rng),
+            Balance::LeastOf(draws) => self.least_of(draws, rng),
+        }
+    }
+
+    /// The least busy of some drawn at random; of equals the first.
+    fn least_of(&self, draws: u32, rng: &mut impl Rng) -> Option<usize> {
+        let mut least = self.draw(rng)?;
+        for _ in 1..draws {
+            let other = self.draw(rng)?;
+            if self.endpoints[other].active < self.endpoints[least].active {
+                least = other;
             }
         }
+        Some(least)
     }
 
     /// One at random by weight.

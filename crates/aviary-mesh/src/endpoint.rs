@@ -5,14 +5,20 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::is_default;
+
 /// The endpoints of one cluster, in a stable order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointSet {
     /// Cluster name.
     pub cluster: String,
-    /// Sorted by address.
+    /// Sorted by priority, locality and address.
     pub endpoints: Vec<Endpoint>,
+    /// A priority takes all traffic while this share of its endpoints is healthy: 140 means that
+    /// 100/140 of them suffice; 0 means 140. Source: Envoy `overprovisioning_factor`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub overprovisioning_percent: u32,
 }
 
 /// One address.
@@ -30,6 +36,45 @@ pub struct Endpoint {
     pub mesh_tls: bool,
     /// What is known of the workload there.
     pub workload: Arc<WorkloadLabels>,
+    /// 0 is used first; the next ones take over what those before cannot.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub priority: u32,
+    /// Where it stands.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub locality: Option<Arc<Locality>>,
+    /// The name that it was given, for `host` rewrites and hashing by name.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub hostname: Option<Arc<str>>,
+}
+
+impl Endpoint {
+    /// A healthy endpoint of weight 1 of which nothing else is known.
+    pub fn new(address: SocketAddr) -> Self {
+        Self {
+            address,
+            weight: 1,
+            health: Health::Healthy,
+            mesh_tls: false,
+            workload: Arc::default(),
+            priority: 0,
+            locality: None,
+            hostname: None,
+        }
+    }
+}
+
+/// Where endpoints stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Locality {
+    /// Region.
+    pub region: String,
+    /// Zone in the region.
+    pub zone: String,
+    /// Part of the zone.
+    pub sub_zone: String,
+    /// Share of its priority that it gets, where the cluster weighs localities; 0 gets nothing.
+    pub weight: u32,
 }
 
 /// Whether an endpoint may be given requests.

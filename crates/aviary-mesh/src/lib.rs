@@ -7,6 +7,9 @@
 //! Read first: [`MeshConfig`], [`route::Route`], [`resolve::Decision`].
 
 pub mod matcher;
+pub mod access_log;
+pub mod rbac;
+pub mod cors;
 pub mod listener;
 pub mod route;
 pub mod cluster;
@@ -45,4 +48,9 @@ pub struct MeshConfig {
     /// Secrets by name (SDS). Held in memory only: the serialized form is without them.
     #[serde(skip)]
     pub secrets: tls::Secrets,
+}
+
+/// Whether a field may be left out when it is written.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -1,21 +1,32 @@
 //! Where traffic comes in: listeners and their filter chains.
 
+mod http;
+mod tcp;
+
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::route::RouteTable;
+use crate::is_default;
+use crate::rbac::RbacFilter;
 use crate::tls::DownstreamTls;
-use std::sync::Arc;
+
+pub use http::{
+    Codec, EscapedSlashes, Http2, HttpChain, HttpFilter, PathForm, PingKeepalive, RequestIds,
+    RouteSource, ServerHeader, StripPort, TraceSink, Tracing,
+};
+pub use tcp::{TcpBranch, TcpChain, TcpKeepalive};
 
 /// Which way the traffic of a listener or chain flows, seen from the workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Direction {
     /// From the network to the workload.
     Inbound,
     /// From the workload to the network; also everything at a gateway.
+    #[default]
     Outbound,
 }
 
@@ -47,7 +58,7 @@ pub struct Listener {
     pub http_inspector: bool,
     /// Looks at the first bytes to tell TLS, its server name and application protocols
     /// (`server_names`, `transport_protocol`, `application_protocols` below).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub tls_inspector: bool,
     /// How long the inspector waits for first bytes before it goes on without an answer.
     pub inspect_timeout: Duration,
@@ -55,10 +66,32 @@ pub struct Listener {
     pub chains: Vec<FilterChain>,
     /// Taken when no chain matches; without it the connection is closed.
     pub default_chain: Option<FilterChain>,
+    /// Probes of idle connections by the kernel; `None` leaves them out.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub keepalive: Option<TcpKeepalive>,
+}
+
+impl Default for Listener {
+    /// A bound listener without chains on port 80 of every address.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            address: SocketAddr::from(([0, 0, 0, 0], 80)),
+            bind_to_port: true,
+            use_original_dst: false,
+            direction: Direction::Outbound,
+            http_inspector: false,
+            tls_inspector: false,
+            inspect_timeout: Duration::from_secs(15),
+            chains: Vec::new(),
+            default_chain: None,
+            keepalive: None,
+        }
+    }
 }
 
 /// One way of treating a connection.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FilterChain {
     /// Name, unique within the listener.
@@ -66,8 +99,11 @@ pub struct FilterChain {
     /// Which connections it takes.
     pub matches: ChainMatch,
     /// TLS that ends here; `None` takes the bytes as they are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub tls: Option<Arc<DownstreamTls>>,
+    /// Judges the connection before anything is read; the first that denies closes it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rbac: Vec<Arc<RbacFilter>>,
     /// What is done with them.
     pub action: ChainAction,
 }
@@ -75,7 +111,7 @@ pub struct FilterChain {
 /// The connections that a chain takes. An empty field matches everything.
 ///
 /// Criteria are compared in Envoy's order: destination port, destination address (longest
-/// prefix), server name, transport protocol, application protocols.
+/// prefix), server name, transport protocol, application protocols, source address, source port.
 /// Source: Envoy `config.listener.v3.FilterChainMatch`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -90,6 +126,12 @@ pub struct ChainMatch {
     pub transport_protocol: Option<String>,
     /// `http/1.1`, `http/1.0`, `h2c` as found by the inspector.
     pub application_protocols: Vec<String>,
+    /// Address of the peer.
+    #[serde(skip_serializing_if = "is_default")]
+    pub source_ranges: Vec<ipnet::IpNet>,
+    /// Port of the peer.
+    #[serde(skip_serializing_if = "is_default")]
+    pub source_ports: Vec<u16>,
 }
 
 /// What is done with a connection.
@@ -98,57 +140,12 @@ pub struct ChainMatch {
 pub enum ChainAction {
     /// Read as HTTP and routed by request.
     Http(HttpChain),
-    /// Bytes are passed to one cluster.
+    /// Bytes are passed to a cluster.
     Tcp(TcpChain),
 }
 
-/// Treating a connection as HTTP.
-///
-/// Source: Envoy `HttpConnectionManager`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct HttpChain {
-    /// Statistics prefix, e.g. `outbound_0.0.0.0_9080`, `inbound_0.0.0.0_9080`.
-    pub stat_prefix: String,
-    /// Which way the traffic flows.
-    pub direction: Direction,
-    /// The route table, by name (RDS) or in place.
-    pub routes: RouteSource,
-    /// True at an edge: the client's address is the connection's, and what it says of itself
-    /// in `x-forwarded-*` and `x-envoy-*` is not trusted.
-    pub use_remote_address: bool,
-    /// Whether each request is logged.
-    pub access_log: bool,
-    /// Value of the `server` header on replies, e.g. `istio-envoy`.
-    pub server_name: String,
-    /// Share of requests that start a trace, in percent, when the caller did not decide.
-    pub trace_sampling_percent: f64,
-}
-
-/// Where a chain's routes come from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum RouteSource {
-    /// A [`RouteTable`] of that name in [`crate::MeshConfig::routes`].
-    Named(String),
-    /// Fixed here.
-    Inline(Arc<RouteTable>),
-}
-
-/// Passing bytes.
-///
-/// Source: Envoy `TcpProxy`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TcpChain {
-    /// Statistics prefix.
-    pub stat_prefix: String,
-    /// Which way the traffic flows.
-    pub direction: Direction,
-    /// The cluster that gets the bytes.
-    pub cluster: String,
-    /// Whether each connection is logged.
-    pub access_log: bool,
-    /// Closes after this long without a byte either way; `None` never does.
-    pub idle_timeout: Option<Duration>,
+impl Default for ChainAction {
+    fn default() -> Self {
+        Self::Tcp(TcpChain::default())
+    }
 }

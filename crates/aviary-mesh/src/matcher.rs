@@ -80,6 +80,8 @@ pub enum StringMatch {
     Prefix(String),
     /// Ends with.
     Suffix(String),
+    /// Has it in it.
+    Contains(String),
     /// The whole value matches.
     Regex(FullRegex),
 }
@@ -110,7 +112,38 @@ impl StringMatch {
             Self::Exact(want) => value == want,
             Self::Prefix(want) => head(value, want, ignore_case),
             Self::Suffix(want) => tail(value, want, ignore_case),
+            Self::Contains(want) if ignore_case => value
+                .to_ascii_lowercase()
+                .contains(&want.to_ascii_lowercase()),
+            Self::Contains(want) => value.contains(want.as_str()),
             Self::Regex(regex) => regex.is_match(value),
+        }
+    }
+}
+
+/// A comparison of one string, with its case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Text {
+    /// What it must be.
+    pub is: StringMatch,
+    /// Folds ASCII case, for all but regular expressions.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub ignore_case: bool,
+}
+
+impl Text {
+    /// Whether `value` matches.
+    pub fn matches(&self, value: &str) -> bool {
+        self.is.matches(value, self.ignore_case)
+    }
+}
+
+impl From<StringMatch> for Text {
+    fn from(is: StringMatch) -> Self {
+        Self {
+            is,
+            ignore_case: false,
         }
     }
 }
@@ -143,4 +176,7 @@ pub struct QueryMatch {
     pub name: String,
     /// What the first value must be; `None` asks only for presence.
     pub value: Option<StringMatch>,
+    /// Folds ASCII case of the value.
+    #[serde(default, skip_serializing_if = "crate::is_default")]
+    pub ignore_case: bool,
 }

@@ -84,7 +84,8 @@ impl Ejector {
         let reason = self.count_failure(policy, endpoint, status)?;
         let ejected = self.ejected().count();
         let share = ejected * 100;
-        let allowed = ejected == 0 || share < endpoints * policy.max_ejection_percent as usize;
+        let allowed = (policy.always_eject_one && ejected == 0)
+            || share < endpoints * policy.max_ejection_percent as usize;
         let record = self.records.get_mut(&endpoint)?;
         if !allowed || record.ejected_at.is_some() {
             return None;

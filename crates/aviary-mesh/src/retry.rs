@@ -77,7 +77,7 @@ pub fn is_safe(method: &str) -> bool {
 }
 
 /// The names that [`Retry::on`] may hold.
-pub const CONDITIONS: [&str; 13] = [
+pub const CONDITIONS: [&str; 14] = [
     "5xx",
     "gateway-error",
     "reset",
@@ -86,6 +86,7 @@ pub const CONDITIONS: [&str; 13] = [
     "refused-stream",
     "retriable-4xx",
     "retriable-status-codes",
+    "retriable-headers",
     "cancelled",
     "deadline-exceeded",
     "internal",

@@ -131,9 +131,7 @@ impl Link {
             .iter()
             .position(|chain| std::ptr::eq(chain, choice.chain));
         let (table, percent) = match &choice.chain.action {
-            ChainAction::Http(chain) => {
-                (config.table(chain).cloned(), chain.trace_sampling_percent)
-            }
+            ChainAction::Http(chain) => (config.table(chain).cloned(), chain.sampling_percent()),
             ChainAction::Tcp(_) => (None, 0.0),
         };
         Some(Identity {

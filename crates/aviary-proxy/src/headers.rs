@@ -65,6 +65,7 @@ mod tests {
             remove: vec!["a".into(), "b".into()],
             set: vec![("b".into(), "1".into())],
             add: vec![("b".into(), "2".into())],
+            ..HeaderEdits::default()
         };
         let mut got = fields(&[("a", "0"), ("b", "0")]);
         edit(&mut got, &edits);

@@ -60,7 +60,12 @@ pub(crate) async fn handle(
         return After::Over;
     };
     let protocol = spoken(head);
-    let mut exchange = Exchange::begin(&link.worker, chain.direction, protocol, chain.access_log);
+    let mut exchange = Exchange::begin(
+        &link.worker,
+        chain.direction,
+        protocol,
+        !chain.access_log.is_empty(),
+    );
     exchange.came(link.remote, link.destination);
     let answer = answer(link, identity, chain, head, down, &mut exchange).await;
     match answer {
@@ -114,7 +119,7 @@ pub(crate) async fn refuse(
         &link.worker,
         chain.direction,
         Protocol::Http,
-        chain.access_log,
+        !chain.access_log.is_empty(),
     );
     exchange.came(link.remote, link.destination);
     let reply = Reply {

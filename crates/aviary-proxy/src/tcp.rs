@@ -12,6 +12,7 @@ use aviary_mesh::circuit::Resource;
 use aviary_mesh::listener::{Direction, TcpChain};
 use aviary_mesh::outlier::Outcome;
 use aviary_telemetry::{Flags, Protocol};
+use rand::RngCore as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -31,8 +32,15 @@ const TICK: Duration = Duration::from_secs(5);
 /// Serves one connection to its end.
 pub(crate) async fn serve(link: &Link, chain: &TcpChain, mut client: Stream) {
     let worker = &link.worker;
-    let mut exchange = Exchange::begin(worker, chain.direction, Protocol::Tcp, chain.access_log);
-    exchange.goes_to(&chain.cluster);
+    let mut exchange = Exchange::begin(
+        worker,
+        chain.direction,
+        Protocol::Tcp,
+        !chain.access_log.is_empty(),
+    );
+    let branch = worker.random(|rng| chain.branch(rng.next_u64()));
+    let cluster = branch.map_or("", |branch| branch.cluster.as_str());
+    exchange.goes_to(cluster);
     exchange.came(link.remote, link.destination);
     if chain.direction == Direction::Inbound {
         exchange.source = worker
@@ -41,7 +49,7 @@ pub(crate) async fn serve(link: &Link, chain: &TcpChain, mut client: Stream) {
             .cloned()
             .unwrap_or_default();
     }
-    match connect(link, chain, &mut exchange).await {
+    match connect(link, cluster, &mut exchange).await {
         Ok((mut endpoint, _permit)) => {
             exchange.tell_tcp(false);
             pass(
@@ -53,7 +61,7 @@ pub(crate) async fn serve(link: &Link, chain: &TcpChain, mut client: Stream) {
             .await;
         }
         Err(reply) => {
-            tracing::debug!(cluster = %chain.cluster, details = %reply.details, "no connection");
+            tracing::debug!(%cluster, details = %reply.details, "no connection");
             exchange.note(&reply);
             exchange.code = 0;
         }
@@ -63,13 +71,13 @@ pub(crate) async fn serve(link: &Link, chain: &TcpChain, mut client: Stream) {
 
 async fn connect(
     link: &Link,
-    chain: &TcpChain,
+    cluster: &str,
     exchange: &mut Exchange,
 ) -> Result<(TcpStream, Permit), Reply> {
     let worker = &link.worker;
     let upstream: Rc<Upstream> = worker
         .upstreams()
-        .get(&chain.cluster)
+        .get(cluster)
         .ok_or_else(Reply::no_cluster)?;
     exchange.service = upstream.service();
     // Going where the client already is would come back here for ever.

@@ -62,8 +62,8 @@ impl Upstreams {
                     .get(name)
                     .map_or(&[][..], |set| &set.endpoints)
                     .to_vec(),
-                Discovery::Static(addresses) => addresses.iter().map(fixed).collect(),
-                Discovery::OriginalDst => Vec::new(),
+                Discovery::Static(endpoints) => endpoints.clone(),
+                Discovery::OriginalDst | Discovery::Dns(_) => Vec::new(),
             };
             upstream.update(policy, endpoints);
         }
@@ -74,16 +74,6 @@ impl Upstreams {
         for upstream in self.clusters.borrow().values() {
             upstream.sweep(now);
         }
-    }
-}
-
-fn fixed(address: &SocketAddr) -> Endpoint {
-    Endpoint {
-        mesh_tls: false,
-        address: *address,
-        weight: 1,
-        health: Health::Healthy,
-        workload: Arc::default(),
     }
 }
 
@@ -266,15 +256,11 @@ impl Upstream {
         }
         let slots = self.slots.borrow();
         let views: Vec<_> = slots.iter().map(|slot| view(slot, &ejector)).collect();
-        let panic_percent = policy
-            .outlier
-            .as_ref()
-            .map_or(0, |outlier| outlier.min_health_percent);
         let mut balancer = self.balancer.borrow_mut();
         let index = balance::pick(
             &views,
             policy.balance,
-            panic_percent,
+            policy.panic_threshold_percent,
             avoid,
             &mut balancer,
             rng,

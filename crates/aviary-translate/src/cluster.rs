@@ -67,7 +67,6 @@ pub(crate) fn add_outbound(snapshot: &Snapshot, key: &ProxyKey, config: &mut Mes
     ));
     if key.kind == ProxyKind::Sidecar {
         add(Cluster {
-            tls: aviary_mesh::tls::ClusterTls::default(),
             source_address: Some(INBOUND_SOURCE.into()),
             ..bare(
                 INBOUND_PASSTHROUGH.to_owned(),
@@ -104,6 +103,7 @@ pub(crate) fn add_endpoints(snapshot: &Snapshot, key: &ProxyKey, config: &mut Me
             let set = EndpointSet {
                 endpoints: endpoints(snapshot, wanted.service, wanted.port, labels),
                 cluster: wanted.name.clone(),
+                ..EndpointSet::default()
             };
             config.endpoints.insert(wanted.name, Arc::new(set));
         }
@@ -171,7 +171,6 @@ pub(crate) fn inbound(snapshot: &Snapshot, service: &Service, port: &Port, targe
 
 fn bare(name: String, discovery: Discovery, protocol: UpstreamProtocol) -> Cluster {
     Cluster {
-        tls: aviary_mesh::tls::ClusterTls::default(),
         name,
         discovery,
         connect_timeout: CONNECT_TIMEOUT,
@@ -182,6 +181,7 @@ fn bare(name: String, discovery: Discovery, protocol: UpstreamProtocol) -> Clust
         source_address: None,
         idle_timeout: None,
         service: None,
+        ..Cluster::default()
     }
 }
 
@@ -220,11 +220,9 @@ fn endpoints(
                     })
                 };
                 found.push(Endpoint {
-                    mesh_tls: false,
-                    address: SocketAddr::new(endpoint.address, *number),
-                    weight: 1,
                     health: endpoint.health,
                     workload: pod.map_or_else(unknown, |pod| Arc::clone(&pod.names)),
+                    ..Endpoint::new(SocketAddr::new(endpoint.address, *number))
                 });
             }
         }

@@ -122,6 +122,7 @@ impl<'a> Policy<'a> {
         };
         self.apply_pool(cluster);
         cluster.outlier = self.outlier.map(outlier);
+        cluster.panic_threshold_percent = self.outlier.map_or(0, |it| it.min_health_percent);
     }
 
     /// Sets only the limits, as for the Service's own inbound side.
@@ -141,6 +142,7 @@ impl<'a> Policy<'a> {
             max_requests: limit(http.http2_max_requests),
             max_retries: limit(http.max_retries),
             max_requests_per_connection: limit(http.max_requests_per_connection),
+            ..Limits::default()
         };
         if let Some(timeout) = time(tcp.connect_timeout.as_deref()) {
             cluster.connect_timeout = timeout;
@@ -163,7 +165,7 @@ fn outlier(section: &OutlierDetection) -> Outlier {
         base_ejection_time: time(section.base_ejection_time.as_deref())
             .unwrap_or(Duration::from_secs(30)),
         max_ejection_percent: if percent == 0 { 10 } else { percent },
-        min_health_percent: section.min_health_percent,
+        ..Outlier::default()
     }
 }
 

@@ -14,12 +14,13 @@ use aviary_api::{
 };
 use aviary_mesh::{
     ChainAction, FilterChain, Listener, MeshConfig, Route, RouteTable, VirtualHost,
+    access_log::AccessLog,
     listener::{ChainMatch, Direction, HttpChain, RouteSource},
 };
 
 use crate::{
     Diagnostic, ObjectKey, ProxyKey, Snapshot,
-    sidecar::{self, SERVER_NAME, TRACE_SAMPLING_PERCENT},
+    sidecar::{self, SERVER_NAME, tracing},
     snapshot::Entry,
     virtual_service::{self, Scope},
 };
@@ -107,13 +108,16 @@ fn listener(port: u16, routes: &str) -> Listener {
                 direction: Direction::Outbound,
                 routes: RouteSource::Named(routes.to_owned()),
                 use_remote_address: true,
-                access_log: true,
+                access_log: vec![AccessLog::istio()],
                 server_name: SERVER_NAME.to_owned(),
-                trace_sampling_percent: TRACE_SAMPLING_PERCENT,
+                tracing: Some(tracing()),
+                ..HttpChain::default()
             }),
+            ..FilterChain::default()
         }],
         default_chain: None,
         name,
+        ..Listener::default()
     }
 }
 
@@ -177,6 +181,7 @@ fn table(
             domains: vec![host],
             routes,
             include_attempt_count: true,
+            ..VirtualHost::default()
         });
     }
     if virtual_hosts.is_empty() {
@@ -190,6 +195,7 @@ fn table(
         name: name.to_owned(),
         virtual_hosts,
         ignore_port_in_host: true,
+        ..RouteTable::default()
     }
 }
 

@@ -7,7 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use aviary_mesh::{
     ChainAction, FilterChain,
-    listener::{ChainMatch, Direction, HttpChain, RouteSource, TcpChain},
+    access_log::AccessLog,
+    listener::{ChainMatch, Direction, HttpChain, RouteSource, TcpBranch, TcpChain, Tracing},
 };
 
 /// How long the inspector waits for a client's first bytes on a port of undeclared protocol.
@@ -17,9 +18,17 @@ const INSPECT_TIMEOUT: Duration = Duration::from_secs(1);
 const HTTP_PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "h2c"];
 /// Every request starts a trace: one machine's mesh is small enough, and a trace that was asked
 /// for is always there. Istio's default is 1.
-pub(crate) const TRACE_SAMPLING_PERCENT: f64 = 100.0;
+const TRACE_SAMPLING_PERCENT: f64 = 100.0;
 /// Value of `server` on replies.
 pub(crate) const SERVER_NAME: &str = "istio-envoy";
+
+/// How every chain traces.
+pub(crate) fn tracing() -> Tracing {
+    Tracing {
+        random_percent: TRACE_SAMPLING_PERCENT,
+        ..Tracing::default()
+    }
+}
 
 fn http_chain(
     name: &str,
@@ -37,10 +46,12 @@ fn http_chain(
             direction,
             routes,
             use_remote_address: false,
-            access_log: true,
+            access_log: vec![AccessLog::istio()],
             server_name: SERVER_NAME.to_owned(),
-            trace_sampling_percent: TRACE_SAMPLING_PERCENT,
+            tracing: Some(tracing()),
+            ..HttpChain::default()
         }),
+        ..FilterChain::default()
     }
 }
 
@@ -57,10 +68,12 @@ fn tcp_chain(
         action: ChainAction::Tcp(TcpChain {
             stat_prefix: cluster.clone(),
             direction,
-            cluster,
-            access_log: true,
+            clusters: TcpBranch::only(cluster),
+            access_log: vec![AccessLog::istio()],
             idle_timeout: None,
+            ..TcpChain::default()
         }),
+        ..FilterChain::default()
     }
 }
 

@@ -158,6 +158,7 @@ fn route(
             key.namespace, key.name
         ),
         operation: operation(scope.host, scope.port),
+        ..Route::default()
     })
 }
 
@@ -177,6 +178,7 @@ pub(crate) fn default_route(name: &str, cluster: String, operation: String) -> R
         fault: None,
         origin: String::new(),
         operation,
+        ..Route::default()
     }
 }
 
@@ -189,6 +191,7 @@ fn redirect_to(redirect: &aviary_api::virtual_service::HttpRedirect) -> Redirect
         path: some(&redirect.uri),
         prefix: None,
         status: redirect.redirect_code.map_or(301, status),
+        ..Redirect::default()
     }
 }
 
@@ -211,7 +214,15 @@ fn fault(fault: &aviary_api::virtual_service::HttpFault) -> Option<Fault> {
     let abort = fault.abort.as_ref().and_then(|abort| {
         let percent = abort.percentage?.value;
         let status = status(abort.http_status?);
-        (percent > 0.0).then_some(FaultAbort { status, percent })
+        (percent > 0.0).then(|| FaultAbort {
+            status,
+            percent,
+            ..FaultAbort::default()
+        })
     });
-    (delay.is_some() || abort.is_some()).then_some(Fault { delay, abort })
+    (delay.is_some() || abort.is_some()).then(|| Fault {
+        delay,
+        abort,
+        ..Fault::default()
+    })
 }

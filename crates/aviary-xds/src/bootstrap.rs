@@ -26,7 +26,7 @@ use prost::{Message, Name};
 
 pub use ads::{Ads, Server};
 
-use crate::resource::{Fault, same};
+use crate::resource::{Fault, nothing_left};
 use crate::{Kind, Resource};
 use schema::Schema;
 
@@ -92,7 +92,7 @@ fn from_proto(mut proto: Proto) -> Result<Bootstrap, Fault> {
     let admin = proto.admin.take().map(|admin| admin_of(&admin));
     let dynamic = proto.dynamic_resources.take();
     let mut fixed = proto.static_resources.take().unwrap_or_default();
-    same(&proto, &Proto::default())?;
+    nothing_left(&proto)?;
 
     let ads = match &dynamic {
         None => None,
@@ -121,7 +121,7 @@ fn admin_of(admin: &Admin) -> Result<Option<SocketAddr>, Fault> {
         address: None,
         ..admin.clone()
     };
-    same(&rest, &Admin::default())?;
+    nothing_left(&rest)?;
     let Some(address) = &admin.address else {
         return Ok(None);
     };
@@ -141,7 +141,7 @@ fn admin_of(admin: &Admin) -> Result<Option<SocketAddr>, Fault> {
 fn resources(mut fixed: StaticResources) -> Result<MeshConfig, Fault> {
     let listeners = std::mem::take(&mut fixed.listeners);
     let clusters = std::mem::take(&mut fixed.clusters);
-    same(&fixed, &StaticResources::default())?;
+    nothing_left(&fixed)?;
     let mut config = MeshConfig::default();
     for (index, proto) in clusters.into_iter().enumerate() {
         let at = format!("clusters[{index}]");

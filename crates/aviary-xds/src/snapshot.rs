@@ -12,7 +12,7 @@ use crate::{Kind, Resource};
 /// An encoded resource.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// Hash of the bytes: the same resource has the same version, also after a restart.
+    /// Its fingerprint: the same resource has the same version, also after a restart.
     pub version: Arc<str>,
     /// What is sent.
     pub body: Arc<Any>,
@@ -20,10 +20,9 @@ pub struct Entry {
 
 impl Entry {
     fn new(resource: &Resource) -> Self {
-        let body = resource.encode();
         Self {
-            version: fnv1a(&body.value).into(),
-            body: Arc::new(body),
+            version: resource.fingerprint().into(),
+            body: Arc::new(resource.encode()),
         }
     }
 
@@ -31,18 +30,10 @@ impl Entry {
     pub(crate) fn empty_endpoints(cluster: &str) -> Self {
         let set = EndpointSet {
             cluster: cluster.to_owned(),
-            endpoints: Vec::new(),
+            ..EndpointSet::default()
         };
         Self::new(&Resource::Endpoints(Arc::new(set)))
     }
-}
-
-/// FNV-1a: stable over builds, unlike the standard library's hashes.
-fn fnv1a(bytes: &[u8]) -> String {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("{hash:016x}")
 }
 
 /// Everything for one kind of proxy, encoded once for all that are configured alike.

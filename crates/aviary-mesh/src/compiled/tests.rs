@@ -14,6 +14,7 @@ fn table(ignore_port_in_host: bool, hosts: &[&[&str]]) -> Table {
         name: "t".to_owned(),
         virtual_hosts,
         ignore_port_in_host,
+        ..RouteTable::default()
     }))
 }
 

@@ -6,7 +6,7 @@ const POLICY: Outlier = Outlier {
     interval: Duration::from_secs(10),
     base_ejection_time: Duration::from_secs(30),
     max_ejection_percent: 50,
-    min_health_percent: 0,
+    ..Outlier::ISTIO
 };
 
 fn endpoint(number: u8) -> SocketAddr {

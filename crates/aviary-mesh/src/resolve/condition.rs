@@ -107,6 +107,6 @@ fn query_holds(condition: &QueryMatch, query: &str) -> bool {
     match (value, &condition.value) {
         (None, _) => false,
         (Some(_), None) => true,
-        (Some(value), Some(wanted)) => wanted.matches(value, false),
+        (Some(value), Some(wanted)) => wanted.matches(value, condition.ignore_case),
     }
 }

@@ -74,6 +74,7 @@ fn route(matches: RouteMatch, action: RouteAction) -> Route {
         fault: None,
         origin: String::new(),
         operation: String::new(),
+        ..Route::default()
     }
 }
 
@@ -83,11 +84,13 @@ fn table(routes: Vec<Route>) -> Table {
         domains: vec!["reviews".to_owned()],
         routes,
         include_attempt_count: false,
+        ..VirtualHost::default()
     };
     let table = RouteTable {
         name: "9080".to_owned(),
         virtual_hosts: vec![host],
         ignore_port_in_host: true,
+        ..RouteTable::default()
     };
     Table::new(Arc::new(table))
 }
@@ -229,6 +232,7 @@ fn query_first_value_counts() {
         query: vec![QueryMatch {
             name: "a".to_owned(),
             value: value.map(|value| StringMatch::Exact(value.to_owned())),
+            ignore_case: false,
         }],
         ..RouteMatch::default()
     };
@@ -425,7 +429,9 @@ fn fault_delays_and_aborts_before_the_action() {
         abort: Some(FaultAbort {
             status: 555,
             percent: 50.0,
+            ..FaultAbort::default()
         }),
+        ..Fault::default()
     };
     let direct = RouteAction::Direct(DirectResponse {
         status: 200,
@@ -457,6 +463,7 @@ fn mirror_share_is_drawn() {
     let mirror = |cluster: &str, percent| Mirror {
         cluster: cluster.to_owned(),
         percent,
+        ..Mirror::default()
     };
     let forward = Forward {
         mirrors: vec![
@@ -519,15 +526,17 @@ fn chain_named(name: &str, matches: ChainMatch) -> FilterChain {
     let action = ChainAction::Tcp(TcpChain {
         stat_prefix: String::new(),
         direction: Direction::Outbound,
-        cluster: name.to_owned(),
-        access_log: false,
+        clusters: crate::listener::TcpBranch::only(name),
+        access_log: Vec::new(),
         idle_timeout: None,
+        ..TcpChain::default()
     });
     FilterChain {
         tls: None,
         name: name.to_owned(),
         matches,
         action,
+        ..FilterChain::default()
     }
 }
 
@@ -546,6 +555,7 @@ fn listener(name: &str, address: &str, bound: bool, chains: Vec<FilterChain>) ->
             &format!("{name} default"),
             ChainMatch::default(),
         )),
+        ..Listener::default()
     }
 }
 

@@ -12,6 +12,7 @@ fn policy(on: &[&str], guarded: bool) -> Retry {
         avoid_previous: 5,
         base_interval: Duration::from_millis(25),
         guarded,
+        ..Retry::default()
     }
 }
 

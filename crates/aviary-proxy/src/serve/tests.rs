@@ -89,6 +89,7 @@ fn mesh(address: SocketAddr, body: &str) -> MeshConfig {
         fault: None,
         origin: String::new(),
         operation: String::new(),
+        ..Route::default()
     };
     let table = RouteTable {
         name: "http.80".into(),
@@ -97,17 +98,23 @@ fn mesh(address: SocketAddr, body: &str) -> MeshConfig {
             domains: vec!["*".into()],
             routes: vec![route],
             include_attempt_count: false,
+            ..VirtualHost::default()
         }],
         ignore_port_in_host: true,
+        ..RouteTable::default()
     };
     let chain = HttpChain {
         stat_prefix: "http".into(),
         direction: Direction::Outbound,
         routes: RouteSource::Named("http.80".into()),
         use_remote_address: true,
-        access_log: true,
+        access_log: vec![aviary_mesh::access_log::AccessLog::istio()],
         server_name: "istio-envoy".into(),
-        trace_sampling_percent: 1.0,
+        tracing: Some(aviary_mesh::listener::Tracing {
+            random_percent: 1.0,
+            ..aviary_mesh::listener::Tracing::default()
+        }),
+        ..HttpChain::default()
     };
     let listener = Listener {
         name: "main".into(),
@@ -123,8 +130,10 @@ fn mesh(address: SocketAddr, body: &str) -> MeshConfig {
             name: "main".into(),
             matches: ChainMatch::default(),
             action: ChainAction::Http(chain),
+            ..FilterChain::default()
         }],
         default_chain: None,
+        ..Listener::default()
     };
     let cluster = Cluster {
         tls: aviary_mesh::tls::ClusterTls::default(),
@@ -138,6 +147,7 @@ fn mesh(address: SocketAddr, body: &str) -> MeshConfig {
         source_address: None,
         idle_timeout: None,
         service: None,
+        ..Cluster::default()
     };
     let mut mesh = MeshConfig::default();
     mesh.listeners

@@ -350,7 +350,10 @@ impl Upstream {
                         started.map_err(|error| ConnectError::Refused(error.to_string()))?;
                     Ok(Dialled::Http2(connection, driver))
                 }
-                UpstreamProtocol::Http1 | UpstreamProtocol::Tcp => Ok(Dialled::Http1(Box::new(
+                UpstreamProtocol::Http1
+                | UpstreamProtocol::Alpn
+                | UpstreamProtocol::Downstream
+                | UpstreamProtocol::Tcp => Ok(Dialled::Http1(Box::new(
                     http1::client::Connection::new(stream),
                 ))),
             }

@@ -52,6 +52,7 @@ pub(crate) fn add(snapshot: &Snapshot, key: &ProxyKey, config: &mut MeshConfig) 
             Direction::Inbound,
             cluster::INBOUND_PASSTHROUGH.to_owned(),
         )),
+        ..Listener::default()
     };
     config
         .listeners
@@ -144,8 +145,10 @@ fn table(service: &Service, port: &Port, target: u16, cluster: &str) -> RouteTab
             domains: vec!["*".to_owned()],
             routes: vec![route],
             include_attempt_count: false,
+            ..VirtualHost::default()
         }],
         ignore_port_in_host: true,
+        ..RouteTable::default()
     }
 }
 
@@ -161,5 +164,6 @@ fn unsent_retry() -> Retry {
         avoid_previous: 0,
         base_interval: Duration::from_millis(25),
         guarded: true,
+        ..Retry::default()
     }
 }

@@ -106,6 +106,7 @@ fn unbound(name: String, address: SocketAddr, chains: Vec<FilterChain>) -> Liste
         inspect_timeout: INSPECT_TIMEOUT,
         chains,
         default_chain: None,
+        ..Listener::default()
     }
 }
 
@@ -235,6 +236,7 @@ impl Hosts {
                 domains,
                 routes,
                 include_attempt_count,
+                ..VirtualHost::default()
             });
         }
     }
@@ -250,6 +252,7 @@ impl Hosts {
             name,
             virtual_hosts: self.virtual_hosts,
             ignore_port_in_host: true,
+            ..RouteTable::default()
         }
     }
 }

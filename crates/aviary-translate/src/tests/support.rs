@@ -205,7 +205,7 @@ fn answer(
         return "closed".to_owned();
     };
     let http = match &choice.chain.action {
-        ChainAction::Tcp(tcp) => return format!("tcp {}", tcp.cluster),
+        ChainAction::Tcp(tcp) => return format!("tcp {}", tcp.clusters[0].cluster),
         ChainAction::Http(http) => http,
     };
     let table = compiled

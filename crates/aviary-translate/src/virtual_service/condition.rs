@@ -16,7 +16,11 @@ pub(super) fn route_match(block: &HttpMatch) -> Result<RouteMatch, String> {
         Some(StringMatch::Exact(path)) => PathMatch::Exact(path),
         Some(StringMatch::Regex(regex)) => PathMatch::Regex(regex),
         Some(StringMatch::Prefix(prefix)) => PathMatch::Prefix(prefix),
-        Some(StringMatch::Suffix(_)) => return Err("paths are not matched by suffix".to_owned()),
+        Some(StringMatch::Suffix(_) | StringMatch::Contains(_)) => {
+            return Err(
+                "paths are matched by prefix, exactly or by a regular expression".to_owned(),
+            );
+        }
     };
     let mut headers = Vec::new();
     let pseudo = [
@@ -39,6 +43,7 @@ pub(super) fn route_match(block: &HttpMatch) -> Result<RouteMatch, String> {
         Ok(QueryMatch {
             name: name.clone(),
             value: string(wanted)?,
+            ignore_case: false,
         })
     });
     Ok(RouteMatch {
@@ -46,6 +51,7 @@ pub(super) fn route_match(block: &HttpMatch) -> Result<RouteMatch, String> {
         ignore_case: block.ignore_uri_case,
         headers,
         query: query.collect::<Result<_, String>>()?,
+        ..RouteMatch::default()
     })
 }
 

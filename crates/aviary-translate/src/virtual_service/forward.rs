@@ -51,6 +51,7 @@ fn default_retry() -> Retry {
         avoid_previous: AVOID_PREVIOUS,
         base_interval: BASE_INTERVAL,
         guarded: true,
+        ..Retry::default()
     }
 }
 
@@ -80,6 +81,7 @@ pub(super) fn forward(
         rewrite: path,
         host_rewrite: host.or_else(|| Some(rewrite.authority).filter(|name| !name.is_empty())),
         websocket: true,
+        ..Forward::default()
     }
 }
 
@@ -151,6 +153,7 @@ fn mirrors(scope: &Scope<'_>, key: &ObjectKey, rule: &HttpRoute) -> Vec<Mirror> 
     let all = single.chain(several).map(|(destination, percent)| Mirror {
         cluster: cluster_of(scope, key, destination),
         percent: percent.unwrap_or(100.0),
+        ..Mirror::default()
     });
     all.filter(|mirror| mirror.percent > 0.0).collect()
 }
@@ -216,5 +219,6 @@ pub(super) fn edits(operations: &HeaderOperations) -> HeaderEdits {
         set: pairs(&operations.set),
         add: pairs(&operations.add),
         remove: remove.map(|name| name.to_ascii_lowercase()).collect(),
+        ..HeaderEdits::default()
     }
 }

@@ -34,6 +34,7 @@ pub(super) fn cluster(name: &str) -> Cluster {
         source_address: None,
         idle_timeout: None,
         service: None,
+        ..Cluster::default()
     }
 }
 
@@ -46,7 +47,9 @@ fn endpoints(name: &str, port: u16) -> EndpointSet {
             weight: 1,
             health: Health::Healthy,
             workload: Arc::new(WorkloadLabels::default()),
+            ..Endpoint::new(([127, 0, 0, 1], 1).into())
         }],
+        ..EndpointSet::default()
     }
 }
 
@@ -56,9 +59,9 @@ pub(super) fn listener(port: u16) -> Listener {
         direction: Direction::Outbound,
         routes: RouteSource::Named(port.to_string()),
         use_remote_address: false,
-        access_log: true,
+        access_log: Vec::new(),
         server_name: "istio-envoy".to_owned(),
-        trace_sampling_percent: 1.0,
+        ..HttpChain::default()
     };
     Listener {
         name: format!("0.0.0.0_{port}"),
@@ -74,8 +77,10 @@ pub(super) fn listener(port: u16) -> Listener {
             name: "default".to_owned(),
             matches: ChainMatch::default(),
             action: ChainAction::Http(http),
+            ..FilterChain::default()
         }],
         default_chain: None,
+        ..Listener::default()
     }
 }
 
@@ -98,6 +103,7 @@ pub(super) fn table(port: u16, cluster: &str, weight: u32) -> RouteTable {
         fault: None,
         origin: String::new(),
         operation: String::new(),
+        ..Route::default()
     };
     RouteTable {
         name: port.to_string(),
@@ -106,8 +112,10 @@ pub(super) fn table(port: u16, cluster: &str, weight: u32) -> RouteTable {
             domains: vec!["*".to_owned()],
             routes: vec![route],
             include_attempt_count: false,
+            ..VirtualHost::default()
         }],
         ignore_port_in_host: true,
+        ..RouteTable::default()
     }
 }
 
@@ -151,6 +159,7 @@ fn complete(config: &MeshConfig) -> MeshConfig {
             Arc::new(EndpointSet {
                 cluster: name.clone(),
                 endpoints: Vec::new(),
+                ..EndpointSet::default()
             })
         });
     }

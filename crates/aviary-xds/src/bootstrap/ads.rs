@@ -14,7 +14,7 @@ use envoy_types::pb::envoy::config::core::v3::{
 };
 use envoy_types::pb::envoy::config::endpoint::v3::lb_endpoint::HostIdentifier;
 
-use crate::resource::{Fault, same};
+use crate::resource::{Fault, nothing_left};
 
 /// The one stream that brings all dynamic resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub(super) fn of(proto: &DynamicResources, clusters: &mut Vec<Cluster>) -> Resul
         lds_config: None,
         ..proto.clone()
     };
-    same(&rest, &DynamicResources::default())?;
+    nothing_left(&rest)?;
     for (field, source) in [
         ("cds_config", &proto.cds_config),
         ("lds_config", &proto.lds_config),
@@ -95,7 +95,7 @@ fn stream_of(config: &ApiConfigSource) -> Result<(String, Vec<(String, String)>)
         set_node_on_first_message_only: false,
         ..config.clone()
     };
-    same(&rest, &ApiConfigSource::default())?;
+    nothing_left(&rest)?;
     if config.transport_api_version != i32::from(ApiVersion::V3) {
         return Err(Fault::new("write `V3`").at("transport_api_version"));
     }
@@ -115,12 +115,12 @@ fn service_of(service: &GrpcService) -> Result<(String, Vec<(String, String)>), 
         timeout: None,
         ..service.clone()
     };
-    same(&rest, &GrpcService::default())?;
+    nothing_left(&rest)?;
     let rest = EnvoyGrpc {
         cluster_name: String::new(),
         ..grpc.clone()
     };
-    same(&rest, &EnvoyGrpc::default()).map_err(|fault| fault.at("envoy_grpc"))?;
+    nothing_left(&rest).map_err(|fault| fault.at("envoy_grpc"))?;
     let metadata = service.initial_metadata.iter();
     let metadata = metadata
         .map(|it| (it.key.clone(), it.value.clone()))

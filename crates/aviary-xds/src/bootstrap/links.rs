@@ -32,7 +32,10 @@ fn refuse(kind: &str, name: &str, reason: &str) -> Fault {
 
 fn chain_lacks(config: &MeshConfig, chain: &FilterChain) -> Option<String> {
     match &chain.action {
-        ChainAction::Tcp(tcp) => cluster_lacks(config, &tcp.cluster),
+        ChainAction::Tcp(tcp) => tcp
+            .clusters
+            .iter()
+            .find_map(|branch| cluster_lacks(config, &branch.cluster)),
         ChainAction::Http(http) => match &http.routes {
             RouteSource::Inline(table) => table_lacks(config, table),
             RouteSource::Named(name) => {

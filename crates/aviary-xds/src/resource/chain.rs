@@ -1,49 +1,20 @@
-//! What a filter chain does, as Envoy's HTTP connection manager or TCP proxy.
+//! What a filter chain does: the filters in it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use aviary_mesh::listener::{ChainAction, Direction, HttpChain, RouteSource, TcpChain};
-use envoy_types::pb::envoy::config::accesslog::v3::{AccessLog, access_log};
-use envoy_types::pb::envoy::config::core::v3::{
-    SubstitutionFormatString, substitution_format_string::Format,
-};
+use aviary_mesh::listener::{ChainAction, Direction};
+use aviary_mesh::rbac::RbacFilter;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, filter};
-use envoy_types::pb::envoy::extensions::access_loggers::file::v3::{
-    FileAccessLog, file_access_log::AccessLogFormat,
-};
-use envoy_types::pb::envoy::extensions::filters::http::{
-    cors::v3::Cors, fault::v3::HttpFault, router::v3::Router,
-};
-use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
-    HttpConnectionManager, HttpFilter, Rds, http_connection_manager::RouteSpecifier,
-    http_connection_manager::Tracing, http_filter,
-};
-use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{
-    TcpProxy, tcp_proxy::ClusterSpecifier,
-};
-use envoy_types::pb::envoy::r#type::v3::Percent;
+use envoy_types::pb::envoy::extensions::filters::network::rbac::v3::Rbac;
 use envoy_types::pb::google::protobuf::Any;
 use serde::{Deserialize, Serialize};
 
-use super::value::{any, bool_of, boolean, duration, duration_of, inline_string, unpack};
-use super::{Fault, ads_source, route, same};
+use super::value::{any, unpack};
+use super::{Fault, Within, manager, rbac, tcp};
 
 const MANAGER: &str = "envoy.filters.network.http_connection_manager";
 const TCP_PROXY: &str = "envoy.filters.network.tcp_proxy";
-const FILE_LOG: &str = "envoy.access_loggers.file";
-
-/// Istio's default text format. Source: Istio `pilot/pkg/model/telemetry_logging.go`.
-const LOG_FORMAT: &str = concat!(
-    "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" ",
-    "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% ",
-    "%CONNECTION_TERMINATION_DETAILS% \"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" ",
-    "%BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% ",
-    "\"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" \"%REQ(X-REQUEST-ID)%\" ",
-    "\"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% ",
-    "%UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% ",
-    "%REQUESTED_SERVER_NAME% %ROUTE_NAME%\n",
-);
+const RBAC: &str = "envoy.filters.network.rbac";
 
 /// What Envoy's filter chain has no field for.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,132 +32,69 @@ pub(super) fn direction_of(action: &ChainAction) -> Direction {
     }
 }
 
-pub(super) fn to_proto(action: &ChainAction) -> Filter {
-    let (name, config) = match action {
-        ChainAction::Http(http) => (MANAGER, any(&manager(http))),
-        ChainAction::Tcp(tcp) => (TCP_PROXY, any(&tcp_proxy(tcp))),
-    };
-    Filter {
+pub(super) fn to_proto(filters: &[Arc<RbacFilter>], action: &ChainAction) -> Vec<Filter> {
+    let filter = |name: &str, config| Filter {
         name: name.to_owned(),
         config_type: Some(filter::ConfigType::TypedConfig(config)),
+    };
+    let before = filters
+        .iter()
+        .map(|it| filter(RBAC, any(&rbac::network(it))));
+    let last = match action {
+        ChainAction::Http(http) => filter(MANAGER, any(&manager::to_proto(http))),
+        ChainAction::Tcp(tcp) => filter(TCP_PROXY, any(&tcp::to_proto(tcp))),
+    };
+    before.chain([last]).collect()
+}
+
+/// The authorisation filters, and what is done in the end.
+pub(super) fn from_proto(
+    mut filters: Vec<Filter>,
+    direction: Direction,
+) -> Result<(Vec<Arc<RbacFilter>>, ChainAction), Fault> {
+    let Some(last) = filters.pop() else {
+        return Err(Fault::new("a filter is missing").at("filters"));
+    };
+    let count = filters.len();
+    let before = super::each("filters", filters, |proto| {
+        let (kind, config) = config_of(proto)?;
+        match kind.as_str() {
+            "envoy.extensions.filters.network.rbac.v3.RBAC" => unpack::<Rbac>(&config)
+                .and_then(rbac::network_of)
+                .within("typed_config"),
+            _ => Err(unknown(&kind, RBAC)),
+        }
+    })?;
+    let action = action_of(last, direction).within(&format!("filters[{count}]"))?;
+    Ok((before, action))
+}
+
+fn action_of(proto: Filter, direction: Direction) -> Result<ChainAction, Fault> {
+    let (kind, config) = config_of(proto)?;
+    match kind.rsplit('.').next() {
+        Some("HttpConnectionManager") => {
+            manager::from_proto(&config, direction).map(ChainAction::Http)
+        }
+        Some("TcpProxy") => tcp::from_proto(&config, direction).map(ChainAction::Tcp),
+        _ => return Err(unknown(&kind, &format!("{MANAGER} or {TCP_PROXY}"))),
     }
+    .within("typed_config")
 }
 
-pub(super) fn from_proto(proto: &Filter, direction: Direction) -> Result<ChainAction, Fault> {
-    let Some(filter::ConfigType::TypedConfig(config)) = &proto.config_type else {
-        return Err(Fault::new("a configuration in place is missing").at("typed_config"));
-    };
-    match proto.name.as_str() {
-        MANAGER => manager_of(config, direction).map(ChainAction::Http),
-        TCP_PROXY => tcp_proxy_of(config, direction).map(ChainAction::Tcp),
-        other => Err(Fault::new(format!("filter `{other}` is not supported")).at("name")),
+fn unknown(kind: &str, known: &str) -> Fault {
+    Fault::new(format!(
+        "filter `{kind}` is not supported here; use {known}"
+    ))
+    .at("typed_config")
+}
+
+/// The message type of a filter, and its configuration.
+fn config_of(proto: Filter) -> Result<(String, Any), Fault> {
+    match proto.config_type {
+        Some(filter::ConfigType::TypedConfig(config)) => {
+            let kind = config.type_url.rsplit('/').next().unwrap_or_default();
+            Ok((kind.to_owned(), config))
+        }
+        _ => Err(Fault::new("a configuration in place is missing").at("typed_config")),
     }
-}
-
-fn access_log(wanted: bool) -> Vec<AccessLog> {
-    let log = FileAccessLog {
-        path: "/dev/stdout".to_owned(),
-        access_log_format: Some(AccessLogFormat::LogFormat(SubstitutionFormatString {
-            format: Some(Format::TextFormatSource(
-                inline_string(LOG_FORMAT).unwrap_or_default(),
-            )),
-            ..SubstitutionFormatString::default()
-        })),
-    };
-    let log = AccessLog {
-        name: FILE_LOG.to_owned(),
-        config_type: Some(access_log::ConfigType::TypedConfig(any(&log))),
-        ..AccessLog::default()
-    };
-    if wanted { vec![log] } else { Vec::new() }
-}
-
-fn manager(http: &HttpChain) -> HttpConnectionManager {
-    let filter = |name: &str, config: Any| HttpFilter {
-        name: name.to_owned(),
-        config_type: Some(http_filter::ConfigType::TypedConfig(config)),
-        ..HttpFilter::default()
-    };
-    let percent = |value| Some(Percent { value });
-    HttpConnectionManager {
-        stat_prefix: http.stat_prefix.clone(),
-        route_specifier: Some(match &http.routes {
-            RouteSource::Named(name) => RouteSpecifier::Rds(Rds {
-                config_source: Some(ads_source()),
-                route_config_name: name.clone(),
-            }),
-            RouteSource::Inline(table) => RouteSpecifier::RouteConfig(route::to_proto(table)),
-        }),
-        http_filters: vec![
-            filter("envoy.filters.http.fault", any(&HttpFault::default())),
-            filter("envoy.filters.http.cors", any(&Cors {})),
-            filter("envoy.filters.http.router", any(&Router::default())),
-        ],
-        tracing: Some(Tracing {
-            client_sampling: percent(100.0),
-            random_sampling: percent(http.trace_sampling_percent),
-            overall_sampling: percent(100.0),
-            ..Tracing::default()
-        }),
-        use_remote_address: boolean(http.use_remote_address),
-        access_log: access_log(http.access_log),
-        server_name: http.server_name.clone(),
-        stream_idle_timeout: duration(Duration::ZERO),
-        ..HttpConnectionManager::default()
-    }
-}
-
-fn manager_of(config: &Any, direction: Direction) -> Result<HttpChain, Fault> {
-    let proto: HttpConnectionManager = unpack(config)?;
-    let routes = match &proto.route_specifier {
-        Some(RouteSpecifier::Rds(rds)) => RouteSource::Named(rds.route_config_name.clone()),
-        Some(RouteSpecifier::RouteConfig(table)) => route::from_proto(table)
-            .map(|table| RouteSource::Inline(Arc::new(table)))
-            .map_err(|fault| fault.at("route_config"))?,
-        _ => return Err(Fault::new("routes are missing").at("route_specifier")),
-    };
-    let sampling = proto
-        .tracing
-        .as_ref()
-        .and_then(|tracing| tracing.random_sampling);
-    let http = HttpChain {
-        stat_prefix: proto.stat_prefix.clone(),
-        direction,
-        routes,
-        use_remote_address: bool_of(proto.use_remote_address),
-        access_log: !proto.access_log.is_empty(),
-        server_name: proto.server_name.clone(),
-        trace_sampling_percent: sampling.map_or(0.0, |percent| percent.value),
-    };
-    same(&proto, &manager(&http)).map_err(|fault| fault.at("typed_config"))?;
-    Ok(http)
-}
-
-fn tcp_proxy(tcp: &TcpChain) -> TcpProxy {
-    TcpProxy {
-        stat_prefix: tcp.stat_prefix.clone(),
-        cluster_specifier: Some(ClusterSpecifier::Cluster(tcp.cluster.clone())),
-        // Absent means an hour to Envoy, nothing means never.
-        idle_timeout: duration(tcp.idle_timeout.unwrap_or_default()),
-        access_log: access_log(tcp.access_log),
-        ..TcpProxy::default()
-    }
-}
-
-fn tcp_proxy_of(config: &Any, direction: Direction) -> Result<TcpChain, Fault> {
-    let proto: TcpProxy = unpack(config)?;
-    let Some(ClusterSpecifier::Cluster(cluster)) = &proto.cluster_specifier else {
-        return Err(Fault::new("a single cluster is needed").at("cluster"));
-    };
-    let tcp = TcpChain {
-        stat_prefix: proto.stat_prefix.clone(),
-        direction,
-        cluster: cluster.clone(),
-        access_log: !proto.access_log.is_empty(),
-        idle_timeout: duration_of(proto.idle_timeout.as_ref())
-            .map_err(|fault| fault.at("idle_timeout"))?
-            .filter(|timeout| !timeout.is_zero()),
-    };
-    same(&proto, &tcp_proxy(&tcp)).map_err(|fault| fault.at("typed_config"))?;
-    Ok(tcp)
 }

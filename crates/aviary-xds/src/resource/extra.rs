@@ -1,7 +1,4 @@
 //! Fields of the model that Envoy has no place for: JSON in typed metadata under the key `aviary`.
-//!
-//! Maps have no order, and encoding the same value twice must give the same bytes: a map of a
-//! message holds one key, or is made by [`add`].
 
 use std::collections::HashMap;
 
@@ -38,26 +35,22 @@ pub(super) fn metadata<E: Serialize + Default + PartialEq>(
     (metadata != Metadata::default()).then_some(metadata)
 }
 
-/// Adds a struct to the metadata, so that all are in the order of their names.
+/// Adds a struct to the metadata.
 pub(super) fn add(metadata: &mut Metadata, key: &str, fields: Struct) {
-    let mut all: Vec<_> = metadata.filter_metadata.drain().collect();
-    all.push((key.to_owned(), fields));
-    all.sort_by(|(left, _), (right, _)| left.cmp(right));
-    // Every map has an order of its own by chance; there are two or three keys.
-    while !metadata
-        .filter_metadata
-        .keys()
-        .eq(all.iter().map(|(key, _)| key))
-    {
-        metadata.filter_metadata = all.iter().cloned().collect();
-    }
+    metadata.filter_metadata.insert(key.to_owned(), fields);
 }
 
-/// The extra fields; their defaults when there are none.
-pub(super) fn extra_of<E: DeserializeOwned + Default>(
-    metadata: Option<&Metadata>,
+/// Takes the extra fields out; their defaults when there are none.
+///
+/// What else stands in metadata is for others to read and means nothing here.
+pub(super) fn take_extra<E: DeserializeOwned + Default>(
+    metadata: &mut Option<Metadata>,
 ) -> Result<E, Fault> {
-    let Some(any) = metadata.and_then(|metadata| metadata.typed_filter_metadata.get(KEY)) else {
+    let metadata = metadata.take();
+    let Some(any) = metadata
+        .as_ref()
+        .and_then(|it| it.typed_filter_metadata.get(KEY))
+    else {
         return Ok(E::default());
     };
     let text: StringValue = unpack(any)?;

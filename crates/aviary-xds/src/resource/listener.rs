@@ -1,10 +1,15 @@
 //! Listeners as Envoy's `Listener`.
+#![expect(
+    deprecated,
+    reason = "older forms that Envoy still reads, or only they exist"
+)]
 
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aviary_mesh::listener::{ChainMatch, Direction, FilterChain, Listener};
-use envoy_types::pb::envoy::config::core::v3::{CidrRange, TrafficDirection};
+use envoy_types::pb::envoy::config::core::v3::TrafficDirection;
 use envoy_types::pb::envoy::config::listener::v3::{
     FilterChain as ProtoChain, FilterChainMatch, Listener as ProtoListener, ListenerFilter,
     listener_filter,
@@ -15,9 +20,12 @@ use envoy_types::pb::envoy::extensions::filters::listener::{
 };
 
 use super::chain::{self, Extra};
-use super::extra::{extra_of, metadata};
-use super::value::{address, address_of, any, bool_of, boolean, duration, duration_of, number};
-use super::{Fault, each, transport};
+use super::extra::{metadata, take_extra};
+use super::value::{
+    address, address_of, any, bool_of, boolean, duration, duration_of, number, number_of, port_of,
+    range, range_of, some, unpack,
+};
+use super::{Fault, Within, each, nothing_left, protocol, transport};
 
 const HTTP_INSPECTOR: &str = "envoy.filters.listener.http_inspector";
 const TLS_INSPECTOR: &str = "envoy.filters.listener.tls_inspector";
@@ -50,6 +58,7 @@ pub(super) fn to_proto(listener: &Listener) -> ProtoListener {
             .default_chain
             .as_ref()
             .map(|chain| chain_to_proto(chain, direction)),
+        tcp_keepalive: listener.keepalive.as_ref().map(protocol::tcp_keepalive),
         ..ProtoListener::default()
     }
 }
@@ -87,7 +96,7 @@ fn chain_to_proto(chain: &FilterChain, direction: Direction) -> ProtoChain {
     ProtoChain {
         name: chain.name.clone(),
         filter_chain_match: (matches != FilterChainMatch::default()).then_some(matches),
-        filters: vec![chain::to_proto(&chain.action)],
+        filters: chain::to_proto(&chain.rbac, &chain.action),
         transport_socket: chain.tls.as_deref().map(transport::downstream),
         metadata: metadata(&extra, None),
         ..ProtoChain::default()
@@ -99,13 +108,13 @@ fn match_to_proto(matches: &ChainMatch) -> FilterChainMatch {
         destination_port: matches
             .destination_port
             .and_then(|port| number(u32::from(port))),
-        prefix_ranges: matches
-            .destination_ranges
+        prefix_ranges: matches.destination_ranges.iter().map(range).collect(),
+        source_prefix_ranges: matches.source_ranges.iter().map(range).collect(),
+        source_ports: matches
+            .source_ports
             .iter()
-            .map(|range| CidrRange {
-                address_prefix: range.addr().to_string(),
-                prefix_len: number(u32::from(range.prefix_len())),
-            })
+            .copied()
+            .map(u32::from)
             .collect(),
         server_names: matches.server_names.clone(),
         transport_protocol: matches.transport_protocol.clone().unwrap_or_default(),
@@ -114,95 +123,113 @@ fn match_to_proto(matches: &ChainMatch) -> FilterChainMatch {
     }
 }
 
-/// Takes over the TLS of `understood`: [`from_proto`] has judged it by itself.
-pub(super) fn settle_tls(got: &mut ProtoListener, understood: &ProtoListener) {
-    let chains = got
-        .filter_chains
-        .iter_mut()
-        .chain(&mut got.default_filter_chain);
-    let known = understood
-        .filter_chains
-        .iter()
-        .chain(&understood.default_filter_chain);
-    for (chain, known) in chains.zip(known) {
-        chain.transport_socket.clone_from(&known.transport_socket);
-    }
-}
-
-pub(super) fn from_proto(proto: &ProtoListener) -> Result<Listener, Fault> {
-    let direction = match TrafficDirection::try_from(proto.traffic_direction) {
+pub(super) fn from_proto(mut proto: ProtoListener) -> Result<Listener, Fault> {
+    let direction = match TrafficDirection::try_from(take(&mut proto.traffic_direction)) {
         Ok(TrafficDirection::Inbound) => Direction::Inbound,
         _ => Direction::Outbound,
     };
-    let chain = |proto: &ProtoChain| chain_of(proto, direction);
-    Ok(Listener {
-        name: proto.name.clone(),
-        address: address_of(proto.address.as_ref()).map_err(|fault| fault.at("address"))?,
-        bind_to_port: proto.bind_to_port.is_none_or(|value| value.value),
-        use_original_dst: bool_of(proto.use_original_dst),
+    let chain = |proto: ProtoChain| chain_of(proto, direction);
+    let filters = take(&mut proto.listener_filters);
+    let inspectors = each("listener_filters", filters, inspector_of)?;
+    let inspect_timeout =
+        duration_of(proto.listener_filters_timeout.take()).within("listener_filters_timeout")?;
+    let listener = Listener {
+        name: take(&mut proto.name),
+        address: address_of(proto.address.take()).within("address")?,
+        bind_to_port: proto.bind_to_port.take().is_none_or(|it| it.value),
+        use_original_dst: bool_of(proto.use_original_dst.take()),
         direction,
-        http_inspector: proto
-            .listener_filters
-            .iter()
-            .any(|filter| filter.name == HTTP_INSPECTOR),
-        tls_inspector: proto
-            .listener_filters
-            .iter()
-            .any(|filter| filter.name == TLS_INSPECTOR),
-        inspect_timeout: duration_of(proto.listener_filters_timeout.as_ref())
-            .map_err(|fault| fault.at("listener_filters_timeout"))?
-            .unwrap_or(Duration::from_secs(15)),
-        chains: each("filter_chains", &proto.filter_chains, chain)?,
-        default_chain: proto
-            .default_filter_chain
-            .as_ref()
-            .map(chain)
-            .transpose()
-            .map_err(|fault| fault.at("default_filter_chain"))?,
-    })
+        http_inspector: inspectors.contains(&Inspector::Http),
+        tls_inspector: inspectors.contains(&Inspector::Tls),
+        inspect_timeout: inspect_timeout.unwrap_or(Duration::from_secs(15)),
+        chains: each("filter_chains", take(&mut proto.filter_chains), chain)?,
+        default_chain: (proto.default_filter_chain.take().map(chain).transpose())
+            .within("default_filter_chain")?,
+        keepalive: proto.tcp_keepalive.take().map(protocol::tcp_keepalive_of),
+    };
+    ignored(&mut proto);
+    nothing_left(&proto)?;
+    Ok(listener)
 }
 
-fn chain_of(proto: &ProtoChain, direction: Direction) -> Result<FilterChain, Fault> {
-    let extra: Extra = extra_of(proto.metadata.as_ref()).map_err(|fault| fault.at("metadata"))?;
-    let [filter] = proto.filters.as_slice() else {
-        return Err(Fault::new("exactly one filter is supported").at("filters"));
-    };
-    let matches = proto
-        .filter_chain_match
-        .as_ref()
-        .map_or_else(|| Ok(ChainMatch::default()), match_of);
-    Ok(FilterChain {
-        tls: proto
-            .transport_socket
-            .as_ref()
-            .map(transport::downstream_of)
-            .transpose()
-            .map_err(|fault| fault.at("transport_socket"))?
-            .flatten()
-            .map(Arc::new),
-        name: proto.name.clone(),
-        matches: matches.map_err(|fault| fault.at("filter_chain_match"))?,
-        action: chain::from_proto(filter, extra.direction.unwrap_or(direction))
-            .map_err(|fault| fault.at("filters[0]"))?,
-    })
+/// What changes nothing here: the name of statistics that are not kept; sockets of workers of
+/// their own, which there always are; buffers, which have limits of their own; and going on when
+/// an inspector found nothing, which is always done.
+fn ignored(proto: &mut ProtoListener) {
+    proto.stat_prefix.clear();
+    proto.enable_reuse_port = None;
+    proto.reuse_port = false;
+    proto.per_connection_buffer_limit_bytes = None;
+    proto.continue_on_listener_filters_timeout = false;
 }
 
-fn match_of(proto: &FilterChainMatch) -> Result<ChainMatch, Fault> {
-    let range = |range: &CidrRange| {
-        let length = range.prefix_len.map_or(0, |length| length.value);
-        format!("{}/{length}", range.address_prefix)
-            .parse()
-            .map_err(|_| Fault::new(format!("`{}/{length}` is no range", range.address_prefix)))
+#[derive(PartialEq)]
+enum Inspector {
+    Http,
+    Tls,
+    OriginalDestination,
+}
+
+fn inspector_of(mut proto: ListenerFilter) -> Result<Inspector, Fault> {
+    proto.name.clear();
+    let Some(listener_filter::ConfigType::TypedConfig(config)) = proto.config_type.take() else {
+        return Err(Fault::new("a configuration in place is missing").at("typed_config"));
     };
-    let port = proto
-        .destination_port
-        .map(|port| u16::try_from(port.value))
-        .transpose();
-    Ok(ChainMatch {
-        destination_port: port.map_err(|_| Fault::new("is not a port").at("destination_port"))?,
-        destination_ranges: each("prefix_ranges", &proto.prefix_ranges, range)?,
-        server_names: proto.server_names.clone(),
-        transport_protocol: Some(proto.transport_protocol.clone()).filter(|name| !name.is_empty()),
-        application_protocols: proto.application_protocols.clone(),
-    })
+    nothing_left(&proto)?;
+    if config.type_url.ends_with(".HttpInspector") {
+        unpack::<HttpInspector>(&config).within("typed_config")?;
+        return Ok(Inspector::Http);
+    }
+    if config.type_url.ends_with(".TlsInspector") {
+        let mut tls: TlsInspector = unpack(&config).within("typed_config")?;
+        // Fingerprints are not taken, and the first read is as large as the hello.
+        tls.enable_ja3_fingerprinting = None;
+        tls.initial_read_buffer_size = None;
+        nothing_left(&tls).within("typed_config")?;
+        return Ok(Inspector::Tls);
+    }
+    if config.type_url.ends_with(".OriginalDst") {
+        unpack::<OriginalDst>(&config).within("typed_config")?;
+        return Ok(Inspector::OriginalDestination);
+    }
+    let reason = format!("listener filter `{}` is not supported", config.type_url);
+    Err(Fault::new(reason).at("typed_config"))
+}
+
+fn chain_of(mut proto: ProtoChain, direction: Direction) -> Result<FilterChain, Fault> {
+    let extra: Extra = take_extra(&mut proto.metadata).within("metadata")?;
+    let direction = extra.direction.unwrap_or(direction);
+    let matches = proto.filter_chain_match.take().unwrap_or_default();
+    let matches = match_of(matches).within("filter_chain_match")?;
+    let (rbac, action) = chain::from_proto(take(&mut proto.filters), direction)?;
+    let tls = proto.transport_socket.take();
+    let tls = tls.as_ref().map(transport::downstream_of).transpose();
+    let chain = FilterChain {
+        tls: tls.within("transport_socket")?.flatten().map(Arc::new),
+        name: take(&mut proto.name),
+        matches,
+        rbac,
+        action,
+    };
+    nothing_left(&proto)?;
+    Ok(chain)
+}
+
+fn match_of(mut proto: FilterChainMatch) -> Result<ChainMatch, Fault> {
+    let port = number_of(proto.destination_port.take()).map(port_of);
+    let matches = ChainMatch {
+        destination_port: port.transpose().within("destination_port")?,
+        destination_ranges: each("prefix_ranges", take(&mut proto.prefix_ranges), range_of)?,
+        server_names: take(&mut proto.server_names),
+        transport_protocol: some(take(&mut proto.transport_protocol)),
+        application_protocols: take(&mut proto.application_protocols),
+        source_ranges: each(
+            "source_prefix_ranges",
+            take(&mut proto.source_prefix_ranges),
+            range_of,
+        )?,
+        source_ports: each("source_ports", take(&mut proto.source_ports), port_of)?,
+    };
+    nothing_left(&proto)?;
+    Ok(matches)
 }

@@ -1,47 +1,36 @@
 //! Route tables as Envoy's `RouteConfiguration`.
 
-use std::collections::HashMap;
+use std::mem::take;
 
-use aviary_mesh::matcher::{HeaderMatch, QueryMatch};
-use aviary_mesh::route::{
-    Fault as Injected, FaultAbort, FaultDelay, HeaderEdits, PathMatch, Route, RouteMatch,
-    RouteTable, VirtualHost,
-};
-use envoy_types::pb::envoy::config::core::v3::{
-    HeaderValue, HeaderValueOption, header_value_option::HeaderAppendAction,
-};
+use aviary_mesh::route::{Retry, Route, RouteTable, VirtualHost};
 use envoy_types::pb::envoy::config::route::v3::{
-    Decorator, HeaderMatcher, QueryParameterMatcher, Route as ProtoRoute, RouteConfiguration,
-    RouteMatch as ProtoMatch, VirtualHost as ProtoHost, header_matcher::HeaderMatchSpecifier,
-    query_parameter_matcher::QueryParameterMatchSpecifier, route_match::PathSpecifier,
+    Decorator, Route as ProtoRoute, RouteConfiguration, VirtualHost as ProtoHost,
+    virtual_host::TlsRequirementType,
 };
-use envoy_types::pb::envoy::extensions::filters::common::fault::v3::{
-    FaultDelay as ProtoDelay, fault_delay::FaultDelaySecifier,
-};
-use envoy_types::pb::envoy::extensions::filters::http::fault::v3::{
-    FaultAbort as ProtoAbort, HttpFault, fault_abort::ErrorType,
-};
-use envoy_types::pb::google::protobuf::Any;
 use serde::{Deserialize, Serialize};
 
-use super::extra::{extra_of, istio_text_of, metadata};
-use super::value::{
-    any, boolean, duration, duration_of, fraction, number, percent_of, regex, regex_of,
-    string_match_of, string_matcher, unpack,
-};
-use super::{Fault, action, each, same};
-
-const FAULT_FILTER: &str = "envoy.filters.http.fault";
+use super::edits::{added, edits_of};
+use super::extra::{istio_text_of, metadata, take_extra};
+use super::value::{boolean, number};
+use super::{Fault, Within, action, each, filter, matches, nothing_left, retry};
 
 /// Bodies of direct responses, as Istio allows them.
 const MAX_DIRECT_BODY_BYTES: u32 = 1 << 20;
 
-/// What Envoy's route has no field for.
+/// What Envoy's route and virtual host have no field for.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub(super) struct Extra {
-    /// [`aviary_mesh::route::Retry::guarded`].
-    pub(super) guarded_retry: bool,
+struct Extra {
+    /// [`Retry::guarded`].
+    guarded_retry: bool,
+}
+
+impl Extra {
+    fn of(retry: Option<&Retry>) -> Self {
+        Self {
+            guarded_retry: retry.is_some_and(|retry| retry.guarded),
+        }
+    }
 }
 
 pub(super) fn to_proto(table: &RouteTable) -> RouteConfiguration {
@@ -51,52 +40,121 @@ pub(super) fn to_proto(table: &RouteTable) -> RouteConfiguration {
         validate_clusters: boolean(false),
         max_direct_response_body_size_bytes: number(MAX_DIRECT_BODY_BYTES),
         ignore_port_in_host_matching: table.ignore_port_in_host,
+        request_headers_to_add: added(&table.request_headers),
+        request_headers_to_remove: table.request_headers.remove.clone(),
+        response_headers_to_add: added(&table.response_headers),
+        response_headers_to_remove: table.response_headers.remove.clone(),
+        most_specific_header_mutations_wins: table.most_specific_edits_win,
         ..RouteConfiguration::default()
     }
 }
 
-pub(super) fn from_proto(proto: &RouteConfiguration) -> Result<RouteTable, Fault> {
-    Ok(RouteTable {
-        name: proto.name.clone(),
-        virtual_hosts: each("virtual_hosts", &proto.virtual_hosts, host_of)?,
-        ignore_port_in_host: proto.ignore_port_in_host_matching,
-    })
+pub(super) fn from_proto(mut proto: RouteConfiguration) -> Result<RouteTable, Fault> {
+    // Clusters need not exist, whatever is said: such a request answers 503 (NC).
+    proto.validate_clusters = None;
+    proto.max_direct_response_body_size_bytes = None;
+    proto.metadata = None;
+    let table = RouteTable {
+        name: take(&mut proto.name),
+        virtual_hosts: each("virtual_hosts", take(&mut proto.virtual_hosts), host_of)?,
+        ignore_port_in_host: take(&mut proto.ignore_port_in_host_matching),
+        request_headers: edits_of(
+            "request",
+            &mut proto.request_headers_to_add,
+            &mut proto.request_headers_to_remove,
+        )?,
+        response_headers: edits_of(
+            "response",
+            &mut proto.response_headers_to_add,
+            &mut proto.response_headers_to_remove,
+        )?,
+        most_specific_edits_win: take(&mut proto.most_specific_header_mutations_wins),
+    };
+    nothing_left(&proto)?;
+    Ok(table)
 }
 
 fn host_to_proto(host: &VirtualHost) -> ProtoHost {
+    let tls = if host.require_tls {
+        TlsRequirementType::All
+    } else {
+        TlsRequirementType::None
+    };
     ProtoHost {
         name: host.name.clone(),
         domains: host.domains.clone(),
         routes: host.routes.iter().map(route_to_proto).collect(),
+        require_tls: tls.into(),
+        request_headers_to_add: added(&host.request_headers),
+        request_headers_to_remove: host.request_headers.remove.clone(),
+        response_headers_to_add: added(&host.response_headers),
+        response_headers_to_remove: host.response_headers.remove.clone(),
+        typed_per_filter_config: filter::settings(&host.filters, None),
         include_request_attempt_count: host.include_attempt_count,
+        include_attempt_count_in_response: host.attempt_count_in_response,
+        retry_policy: host.retry.as_ref().map(retry::to_proto),
+        metadata: metadata(&Extra::of(host.retry.as_ref()), None),
         ..ProtoHost::default()
     }
 }
 
-fn host_of(proto: &ProtoHost) -> Result<VirtualHost, Fault> {
-    Ok(VirtualHost {
-        name: proto.name.clone(),
-        domains: proto.domains.clone(),
-        routes: each("routes", &proto.routes, route_of)?,
-        include_attempt_count: proto.include_request_attempt_count,
-    })
+fn host_of(mut proto: ProtoHost) -> Result<VirtualHost, Fault> {
+    let extra: Extra = take_extra(&mut proto.metadata).within("metadata")?;
+    let retry = proto.retry_policy.take();
+    let retry = retry.map(|retry| retry::from_proto(retry, extra.guarded_retry));
+    let (filters, fault) = filter::settings_of(take(&mut proto.typed_per_filter_config))?;
+    if fault.is_some() {
+        let fault = Fault::new("a fault is supported in a route and in the chain's filter only");
+        return Err(fault.at("typed_per_filter_config"));
+    }
+    let host = VirtualHost {
+        name: take(&mut proto.name),
+        domains: take(&mut proto.domains)
+            .into_iter()
+            .map(|domain| domain.to_ascii_lowercase())
+            .collect(),
+        routes: each("routes", take(&mut proto.routes), route_of)?,
+        include_attempt_count: take(&mut proto.include_request_attempt_count),
+        attempt_count_in_response: take(&mut proto.include_attempt_count_in_response),
+        require_tls: tls_of(take(&mut proto.require_tls)).within("require_tls")?,
+        request_headers: edits_of(
+            "request",
+            &mut proto.request_headers_to_add,
+            &mut proto.request_headers_to_remove,
+        )?,
+        response_headers: edits_of(
+            "response",
+            &mut proto.response_headers_to_add,
+            &mut proto.response_headers_to_remove,
+        )?,
+        retry: retry.transpose().within("retry_policy")?,
+        filters,
+    };
+    nothing_left(&proto)?;
+    Ok(host)
+}
+
+fn tls_of(value: i32) -> Result<bool, Fault> {
+    match TlsRequirementType::try_from(value) {
+        Ok(TlsRequirementType::None) => Ok(false),
+        Ok(TlsRequirementType::All) => Ok(true),
+        _ => Err(Fault::new("only NONE and ALL are supported")),
+    }
 }
 
 fn route_to_proto(route: &Route) -> ProtoRoute {
-    let extra = Extra {
-        guarded_retry: action::is_guarded(&route.action),
-    };
+    let extra = Extra::of(action::retry_of(&route.action));
     let origin = (!route.origin.is_empty()).then(|| ("config", route.origin.clone()));
     ProtoRoute {
         name: route.name.clone(),
-        r#match: Some(match_to_proto(&route.matches)),
+        r#match: Some(matches::to_proto(&route.matches)),
         action: Some(action::to_proto(&route.action)),
         metadata: metadata(&extra, origin),
         decorator: (!route.operation.is_empty()).then(|| Decorator {
             operation: route.operation.clone(),
             propagate: None,
         }),
-        typed_per_filter_config: route.fault.as_ref().map(fault_to_proto).unwrap_or_default(),
+        typed_per_filter_config: filter::settings(&route.filters, route.fault.as_ref()),
         request_headers_to_add: added(&route.request_headers),
         request_headers_to_remove: route.request_headers.remove.clone(),
         response_headers_to_add: added(&route.response_headers),
@@ -105,211 +163,38 @@ fn route_to_proto(route: &Route) -> ProtoRoute {
     }
 }
 
-fn route_of(proto: &ProtoRoute) -> Result<Route, Fault> {
-    let extra: Extra = extra_of(proto.metadata.as_ref()).map_err(|fault| fault.at("metadata"))?;
-    let matches = proto
-        .r#match
-        .as_ref()
-        .ok_or_else(|| Fault::new("is missing").at("match"))?;
-    Ok(Route {
-        name: proto.name.clone(),
-        matches: match_of(matches).map_err(|fault| fault.at("match"))?,
-        action: action::from_proto(proto.action.as_ref(), extra.guarded_retry)?,
+fn route_of(mut proto: ProtoRoute) -> Result<Route, Fault> {
+    let origin = istio_text_of(proto.metadata.as_ref(), "config");
+    let extra: Extra = take_extra(&mut proto.metadata).within("metadata")?;
+    let missing = || Fault::new("is missing");
+    let matches = proto.r#match.take().ok_or_else(missing);
+    let (filters, fault) = filter::settings_of(take(&mut proto.typed_per_filter_config))?;
+    let operation = proto.decorator.take().map(operation_of).transpose();
+    let route = Route {
+        name: take(&mut proto.name),
+        matches: matches.and_then(matches::from_proto).within("match")?,
+        action: action::from_proto(proto.action.take(), extra.guarded_retry)?,
         request_headers: edits_of(
-            &proto.request_headers_to_add,
-            &proto.request_headers_to_remove,
-        ),
+            "request",
+            &mut proto.request_headers_to_add,
+            &mut proto.request_headers_to_remove,
+        )?,
         response_headers: edits_of(
-            &proto.response_headers_to_add,
-            &proto.response_headers_to_remove,
-        ),
-        fault: proto
-            .typed_per_filter_config
-            .get(FAULT_FILTER)
-            .map(fault_of)
-            .transpose()
-            .map_err(|fault| fault.at("typed_per_filter_config"))?,
-        origin: istio_text_of(proto.metadata.as_ref(), "config"),
-        operation: proto
-            .decorator
-            .as_ref()
-            .map(|it| it.operation.clone())
-            .unwrap_or_default(),
-    })
-}
-
-fn match_to_proto(matches: &RouteMatch) -> ProtoMatch {
-    ProtoMatch {
-        path_specifier: Some(match &matches.path {
-            PathMatch::Prefix(path) => PathSpecifier::Prefix(path.clone()),
-            PathMatch::SegmentPrefix(path) => PathSpecifier::PathSeparatedPrefix(path.clone()),
-            PathMatch::Exact(path) => PathSpecifier::Path(path.clone()),
-            PathMatch::Regex(path) => PathSpecifier::SafeRegex(regex(path.source())),
-        }),
-        case_sensitive: boolean(!matches.ignore_case),
-        headers: matches.headers.iter().map(header_to_proto).collect(),
-        query_parameters: matches.query.iter().map(query_to_proto).collect(),
-        ..ProtoMatch::default()
-    }
-}
-
-fn match_of(proto: &ProtoMatch) -> Result<RouteMatch, Fault> {
-    Ok(RouteMatch {
-        path: match &proto.path_specifier {
-            Some(PathSpecifier::Prefix(path)) => PathMatch::Prefix(path.clone()),
-            Some(PathSpecifier::PathSeparatedPrefix(path)) => {
-                PathMatch::SegmentPrefix(path.clone())
-            }
-            Some(PathSpecifier::Path(path)) => PathMatch::Exact(path.clone()),
-            Some(PathSpecifier::SafeRegex(path)) => regex_of(path)
-                .map(PathMatch::Regex)
-                .map_err(|fault| fault.at("safe_regex"))?,
-            _ => return Err(Fault::new("a path condition that is not supported")),
-        },
-        ignore_case: proto.case_sensitive.is_some_and(|value| !value.value),
-        headers: each("headers", &proto.headers, header_of)?,
-        query: each("query_parameters", &proto.query_parameters, query_of)?,
-    })
-}
-
-/// A presence condition has no case to fold and no empty value, so Envoy has no place for either
-/// beside it; they are dropped.
-fn header_to_proto(header: &HeaderMatch) -> HeaderMatcher {
-    HeaderMatcher {
-        name: header.name.clone(),
-        invert_match: header.invert,
-        treat_missing_header_as_empty: header.missing_as_empty,
-        header_match_specifier: Some(match &header.value {
-            None => HeaderMatchSpecifier::PresentMatch(true),
-            Some(value) => {
-                HeaderMatchSpecifier::StringMatch(string_matcher(value, header.ignore_case))
-            }
-        }),
-    }
-}
-
-fn header_of(proto: &HeaderMatcher) -> Result<HeaderMatch, Fault> {
-    let (value, ignore_case) = match &proto.header_match_specifier {
-        None | Some(HeaderMatchSpecifier::PresentMatch(true)) => (None, false),
-        Some(HeaderMatchSpecifier::StringMatch(value)) => {
-            (Some(string_match_of(value)?), value.ignore_case)
-        }
-        Some(_) => return Err(Fault::new("a header condition that is not supported")),
+            "response",
+            &mut proto.response_headers_to_add,
+            &mut proto.response_headers_to_remove,
+        )?,
+        fault,
+        origin,
+        operation: operation.within("decorator")?.unwrap_or_default(),
+        filters,
     };
-    Ok(HeaderMatch {
-        name: proto.name.clone(),
-        value,
-        invert: proto.invert_match,
-        missing_as_empty: proto.treat_missing_header_as_empty,
-        ignore_case,
-    })
+    nothing_left(&proto)?;
+    Ok(route)
 }
 
-fn query_to_proto(query: &QueryMatch) -> QueryParameterMatcher {
-    QueryParameterMatcher {
-        name: query.name.clone(),
-        query_parameter_match_specifier: Some(match &query.value {
-            None => QueryParameterMatchSpecifier::PresentMatch(true),
-            Some(value) => QueryParameterMatchSpecifier::StringMatch(string_matcher(value, false)),
-        }),
-    }
-}
-
-fn query_of(proto: &QueryParameterMatcher) -> Result<QueryMatch, Fault> {
-    let value = match &proto.query_parameter_match_specifier {
-        None | Some(QueryParameterMatchSpecifier::PresentMatch(_)) => None,
-        Some(QueryParameterMatchSpecifier::StringMatch(value)) => Some(string_match_of(value)?),
-    };
-    Ok(QueryMatch {
-        name: proto.name.clone(),
-        value,
-    })
-}
-
-/// Values are literal: `%` would start a command of Envoy's formatter.
-pub(super) fn added(edits: &HeaderEdits) -> Vec<HeaderValueOption> {
-    let option = |(key, value): &(String, String), action: HeaderAppendAction| HeaderValueOption {
-        header: Some(HeaderValue {
-            key: key.clone(),
-            value: value.replace('%', "%%"),
-            ..HeaderValue::default()
-        }),
-        append_action: action.into(),
-        ..HeaderValueOption::default()
-    };
-    let set = edits
-        .set
-        .iter()
-        .map(|it| option(it, HeaderAppendAction::OverwriteIfExistsOrAdd));
-    let add = edits
-        .add
-        .iter()
-        .map(|it| option(it, HeaderAppendAction::AppendIfExistsOrAdd));
-    set.chain(add).collect()
-}
-
-pub(super) fn edits_of(added: &[HeaderValueOption], removed: &[String]) -> HeaderEdits {
-    let mut edits = HeaderEdits {
-        remove: removed.to_vec(),
-        ..HeaderEdits::default()
-    };
-    for option in added {
-        let header = option.header.clone().unwrap_or_default();
-        let pair = (header.key, header.value.replace("%%", "%"));
-        let set: i32 = HeaderAppendAction::OverwriteIfExistsOrAdd.into();
-        if option.append_action == set {
-            edits.set.push(pair);
-        } else {
-            edits.add.push(pair);
-        }
-    }
-    edits
-}
-
-fn fault_message(fault: &Injected) -> HttpFault {
-    HttpFault {
-        delay: fault.delay.as_ref().map(|delay| ProtoDelay {
-            percentage: Some(fraction(delay.percent)),
-            fault_delay_secifier: duration(delay.duration).map(FaultDelaySecifier::FixedDelay),
-        }),
-        abort: fault.abort.as_ref().map(|abort| ProtoAbort {
-            percentage: Some(fraction(abort.percent)),
-            error_type: Some(ErrorType::HttpStatus(u32::from(abort.status))),
-            ..ProtoAbort::default()
-        }),
-        ..HttpFault::default()
-    }
-}
-
-fn fault_to_proto(fault: &Injected) -> HashMap<String, Any> {
-    HashMap::from([(FAULT_FILTER.to_owned(), any(&fault_message(fault)))])
-}
-
-fn fault_of(config: &Any) -> Result<Injected, Fault> {
-    let proto: HttpFault = unpack(config)?;
-    let delay = proto.delay.as_ref().map(|delay| {
-        let Some(FaultDelaySecifier::FixedDelay(duration)) = &delay.fault_delay_secifier else {
-            return Err(Fault::new("a fixed delay is needed").at("delay"));
-        };
-        Ok(FaultDelay {
-            duration: duration_of(Some(duration))?.unwrap_or_default(),
-            percent: percent_of(delay.percentage.as_ref()),
-        })
-    });
-    let abort = proto.abort.as_ref().map(|abort| {
-        let status = match abort.error_type {
-            Some(ErrorType::HttpStatus(status)) => u16::try_from(status).ok(),
-            _ => None,
-        };
-        Ok(FaultAbort {
-            status: status.ok_or_else(|| Fault::new("a status is needed").at("abort"))?,
-            percent: percent_of(abort.percentage.as_ref()),
-        })
-    });
-    let fault = Injected {
-        delay: delay.transpose()?,
-        abort: abort.transpose()?,
-    };
-    same(&proto, &fault_message(&fault))?;
-    Ok(fault)
+fn operation_of(mut proto: Decorator) -> Result<String, Fault> {
+    let operation = take(&mut proto.operation);
+    nothing_left(&proto)?;
+    Ok(operation)
 }

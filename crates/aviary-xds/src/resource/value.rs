@@ -4,16 +4,16 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use envoy_types::pb::envoy::config::core::v3::{
-    Address, DataSource, SocketAddress, address, data_source, socket_address,
+    Address, CidrRange, DataSource, RuntimeFractionalPercent, SocketAddress, address, data_source,
+    socket_address,
 };
-use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher};
-use envoy_types::pb::envoy::r#type::v3::{FractionalPercent, fractional_percent::DenominatorType};
+use envoy_types::pb::envoy::r#type::v3::{
+    FractionalPercent, Percent, fractional_percent::DenominatorType,
+};
 use envoy_types::pb::google::protobuf::{Any, BoolValue, Duration as ProtoDuration, UInt32Value};
 use prost::{Message, Name};
 
-use aviary_mesh::matcher::{FullRegex, StringMatch};
-
-use super::Fault;
+use super::{Fault, Within, nothing_left};
 
 pub(super) fn any<M: Message + Name>(message: &M) -> Any {
     Any {
@@ -61,7 +61,7 @@ pub(super) fn duration(value: Duration) -> Option<ProtoDuration> {
     })
 }
 
-pub(super) fn duration_of(value: Option<&ProtoDuration>) -> Result<Option<Duration>, Fault> {
+pub(super) fn duration_of(value: Option<ProtoDuration>) -> Result<Option<Duration>, Fault> {
     value
         .map(
             |value| match (u64::try_from(value.seconds), u32::try_from(value.nanos)) {
@@ -98,24 +98,37 @@ pub(super) fn address(value: SocketAddr) -> Option<Address> {
     })
 }
 
-pub(super) fn socket_address_of(value: &SocketAddress) -> Result<SocketAddr, Fault> {
-    let ip: IpAddr = value
-        .address
+/// The host, which may be a name, and the port.
+pub(super) fn host_and_port_of(mut value: SocketAddress) -> Result<(String, u16), Fault> {
+    let host = std::mem::take(&mut value.address);
+    let port = match value.port_specifier.take() {
+        Some(socket_address::PortSpecifier::PortValue(port)) => {
+            port_of(port).within("port_value")?
+        }
+        _ => return Err(Fault::new("a port number is missing").at("port_value")),
+    };
+    nothing_left(&value)?;
+    Ok((host, port))
+}
+
+pub(super) fn socket_address_of(value: SocketAddress) -> Result<SocketAddr, Fault> {
+    let (host, port) = host_and_port_of(value)?;
+    let ip: IpAddr = host
         .parse()
-        .map_err(|_| Fault::new(format!("`{}` is not an IP address", value.address)))?;
-    match value.port_specifier {
-        Some(socket_address::PortSpecifier::PortValue(port)) => u16::try_from(port)
-            .map(|port| SocketAddr::new(ip, port))
-            .map_err(|_| Fault::new(format!("{port} is not a port"))),
-        _ => Err(Fault::new("a port number is missing")),
+        .map_err(|_| Fault::new(format!("`{host}` is not an IP address")).at("address"))?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+/// The part of an address that is a socket's.
+pub(super) fn socket_of(value: Option<Address>) -> Result<SocketAddress, Fault> {
+    match value.and_then(|value| value.address) {
+        Some(address::Address::SocketAddress(address)) => Ok(address),
+        _ => Err(Fault::new("a socket address is missing")),
     }
 }
 
-pub(super) fn address_of(value: Option<&Address>) -> Result<SocketAddr, Fault> {
-    match value.and_then(|value| value.address.as_ref()) {
-        Some(address::Address::SocketAddress(address)) => socket_address_of(address),
-        _ => Err(Fault::new("a socket address is missing")),
-    }
+pub(super) fn address_of(value: Option<Address>) -> Result<SocketAddr, Fault> {
+    socket_of(value).and_then(|address| socket_address_of(address).within("socket_address"))
 }
 
 /// Percent in millionths, so that four decimals come back as they were.
@@ -132,52 +145,105 @@ pub(super) fn fraction(percent: f64) -> FractionalPercent {
     }
 }
 
-pub(super) fn percent_of(value: Option<&FractionalPercent>) -> f64 {
-    value.map_or(0.0, |value| f64::from(value.numerator) / 10_000.0)
+/// Nothing is no share.
+pub(super) fn percent_of(value: Option<FractionalPercent>) -> Result<f64, Fault> {
+    let Some(value) = value else {
+        return Ok(0.0);
+    };
+    let parts = match DenominatorType::try_from(value.denominator) {
+        Ok(DenominatorType::Hundred) => 1.0,
+        Ok(DenominatorType::TenThousand) => 100.0,
+        Ok(DenominatorType::Million) => 10_000.0,
+        Err(_) => return Err(Fault::new("an unknown unit").at("denominator")),
+    };
+    Ok((f64::from(value.numerator) / parts).min(100.0))
 }
 
-pub(super) fn regex(source: &str) -> RegexMatcher {
-    RegexMatcher {
-        regex: source.to_owned(),
-        engine_type: None,
+pub(super) fn runtime_fraction(percent: f64) -> Option<RuntimeFractionalPercent> {
+    Some(RuntimeFractionalPercent {
+        default_value: Some(fraction(percent)),
+        ..RuntimeFractionalPercent::default()
+    })
+}
+
+/// There is no runtime layer that could say otherwise, so the default value counts.
+pub(super) fn runtime_percent_of(
+    value: Option<RuntimeFractionalPercent>,
+) -> Result<Option<f64>, Fault> {
+    value
+        .map(|value| percent_of(value.default_value).within("default_value"))
+        .transpose()
+}
+
+pub(super) fn percent(value: f64) -> Option<Percent> {
+    Some(Percent { value })
+}
+
+/// A share between 0 and 100.
+pub(super) fn share_of(value: Option<Percent>, default: f64) -> Result<f64, Fault> {
+    let value = value.map_or(default, |percent| percent.value);
+    if (0.0..=100.0).contains(&value) {
+        return Ok(value);
+    }
+    Err(Fault::new(format!("{value} is not between 0 and 100")))
+}
+
+/// A range of addresses; bits beyond the prefix do not count.
+pub(super) fn range_of(range: CidrRange) -> Result<ipnet::IpNet, Fault> {
+    let length = range.prefix_len.map_or(0, |length| length.value);
+    let wrong = || Fault::new(format!("`{}/{length}` is no range", range.address_prefix));
+    let address: IpAddr = range.address_prefix.parse().map_err(|_| wrong())?;
+    let length = u8::try_from(length).map_err(|_| wrong())?;
+    ipnet::IpNet::new(address, length).map_err(|_| wrong())
+}
+
+pub(super) fn range(range: &ipnet::IpNet) -> CidrRange {
+    CidrRange {
+        address_prefix: range.addr().to_string(),
+        prefix_len: number(u32::from(range.prefix_len())),
     }
 }
 
-pub(super) fn regex_of(value: &RegexMatcher) -> Result<FullRegex, Fault> {
-    FullRegex::new(&value.regex).map_err(Fault::new)
+pub(super) fn port_of(port: u32) -> Result<u16, Fault> {
+    u16::try_from(port).map_err(|_| Fault::new(format!("{port} is not a port")))
 }
 
-pub(super) fn string_matcher(value: &StringMatch, ignore_case: bool) -> StringMatcher {
-    use string_matcher::MatchPattern;
-    StringMatcher {
-        ignore_case,
-        match_pattern: Some(match value {
-            StringMatch::Exact(value) => MatchPattern::Exact(value.clone()),
-            StringMatch::Prefix(value) => MatchPattern::Prefix(value.clone()),
-            StringMatch::Suffix(value) => MatchPattern::Suffix(value.clone()),
-            StringMatch::Regex(value) => MatchPattern::SafeRegex(regex(value.source())),
-        }),
-    }
+pub(super) fn status_of(code: u32) -> Result<u16, Fault> {
+    u16::try_from(code)
+        .ok()
+        .filter(|code| (100..600).contains(code))
+        .ok_or_else(|| Fault::new(format!("{code} is not a status")))
 }
 
-pub(super) fn string_match_of(value: &StringMatcher) -> Result<StringMatch, Fault> {
-    use string_matcher::MatchPattern;
-    match &value.match_pattern {
-        Some(MatchPattern::Exact(value)) => Ok(StringMatch::Exact(value.clone())),
-        Some(MatchPattern::Prefix(value)) => Ok(StringMatch::Prefix(value.clone())),
-        Some(MatchPattern::Suffix(value)) => Ok(StringMatch::Suffix(value.clone())),
-        Some(MatchPattern::SafeRegex(value)) => regex_of(value).map(StringMatch::Regex),
-        _ => Err(Fault::new("a kind of string match that is not supported")),
-    }
+pub(super) fn number_of(value: Option<UInt32Value>) -> Option<u32> {
+    value.map(|value| value.value)
 }
 
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "messages stand in optional fields"
-)]
-pub(super) fn inline_string(value: &str) -> Option<DataSource> {
-    Some(DataSource {
+/// A duration of zero says never.
+pub(super) fn never_is_zero(value: Option<ProtoDuration>) -> Result<Option<Duration>, Fault> {
+    Ok(duration_of(value)?.filter(|value| !value.is_zero()))
+}
+
+/// One of some texts for an empty one.
+pub(super) fn some(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+pub(super) fn inline_string(value: &str) -> DataSource {
+    DataSource {
         specifier: Some(data_source::Specifier::InlineString(value.to_owned())),
         ..DataSource::default()
-    })
+    }
+}
+
+/// Text in place; nothing is the empty text.
+pub(super) fn inline_string_of(value: Option<DataSource>) -> Result<String, Fault> {
+    match value.and_then(|value| value.specifier) {
+        None => Ok(String::new()),
+        Some(data_source::Specifier::InlineString(text)) => Ok(text),
+        Some(data_source::Specifier::InlineBytes(bytes)) => {
+            String::from_utf8(bytes).map_err(|_| Fault::new("is not text").at("inline_bytes"))
+        }
+        Some(_) => Err(Fault::new("text in place is needed")),
+    }
 }

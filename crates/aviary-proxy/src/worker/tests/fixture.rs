@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use ::http::{HeaderMap, Request, Response, StatusCode};
+use aviary_mesh::access_log::AccessLog;
 use aviary_mesh::cluster::{Balance, Limits, ServiceLabels, UpstreamProtocol};
-use aviary_mesh::endpoint::Health;
-use aviary_mesh::listener::{ChainMatch, Direction, HttpChain, RouteSource, TcpChain};
+use aviary_mesh::listener::{ChainMatch, Direction, HttpChain, RouteSource, TcpBranch, TcpChain};
 use aviary_mesh::route::{Forward, HeaderEdits, RouteAction, RouteMatch, WeightedCluster};
 use aviary_mesh::{
     ChainAction, Cluster, Discovery, Endpoint, EndpointSet, FilterChain, Listener, MeshConfig,
@@ -74,6 +74,7 @@ pub(super) fn cluster(name: &str) -> Cluster {
             name: "reviews".into(),
             namespace: "prod".into(),
         }),
+        ..Cluster::default()
     }
 }
 
@@ -108,6 +109,7 @@ pub(super) fn route(forward: Forward) -> Route {
         fault: None,
         origin: String::new(),
         operation: String::new(),
+        ..Route::default()
     }
 }
 
@@ -117,9 +119,9 @@ pub(super) fn http_chain(direction: Direction, table: &str) -> HttpChain {
         direction,
         routes: RouteSource::Named(table.to_owned()),
         use_remote_address: false,
-        access_log: true,
+        access_log: vec![AccessLog::istio()],
         server_name: "istio-envoy".into(),
-        trace_sampling_percent: 0.0,
+        ..HttpChain::default()
     }
 }
 
@@ -127,9 +129,10 @@ pub(super) fn tcp_chain(cluster: &str) -> TcpChain {
     TcpChain {
         stat_prefix: "test".into(),
         direction: Direction::Outbound,
-        cluster: cluster.to_owned(),
-        access_log: true,
+        clusters: TcpBranch::only(cluster),
+        access_log: vec![AccessLog::istio()],
         idle_timeout: None,
+        ..TcpChain::default()
     }
 }
 
@@ -148,8 +151,10 @@ pub(super) fn listener(address: SocketAddr, action: ChainAction) -> Listener {
             name: "main".into(),
             matches: ChainMatch::default(),
             action,
+            ..FilterChain::default()
         }],
         default_chain: None,
+        ..Listener::default()
     }
 }
 
@@ -172,11 +177,13 @@ impl Plan {
             domains: vec![domain.to_owned()],
             routes,
             include_attempt_count: true,
+            ..VirtualHost::default()
         };
         let table = RouteTable {
             name: "t".into(),
             virtual_hosts: vec![host],
             ignore_port_in_host: true,
+            ..RouteTable::default()
         };
         self.0.routes.insert("t".into(), Arc::new(table));
         self
@@ -184,15 +191,13 @@ impl Plan {
 
     pub(super) fn cluster(mut self, cluster: Cluster, addresses: &[SocketAddr]) -> Self {
         let endpoint = |address: &SocketAddr| Endpoint {
-            mesh_tls: false,
-            address: *address,
-            weight: 1,
-            health: Health::Healthy,
             workload: Arc::new(workload("reviews-v1")),
+            ..Endpoint::new(*address)
         };
         let set = EndpointSet {
             cluster: cluster.name.clone(),
             endpoints: addresses.iter().map(endpoint).collect(),
+            ..EndpointSet::default()
         };
         self.0.endpoints.insert(cluster.name.clone(), Arc::new(set));
         self.0

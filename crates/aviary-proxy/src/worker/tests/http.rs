@@ -208,6 +208,7 @@ fn request_mirror_gets_the_whole_copy() {
         forward.mirrors = vec![Mirror {
             cluster: "d".into(),
             percent: 100.0,
+            ..Mirror::default()
         }];
         let plan = simple(address, forward, &[one]).cluster(cluster("d"), &[two]);
         let _proxy = Proxy::start(plan).await;
@@ -244,8 +245,10 @@ fn request_through_two_proxies_names_both_workloads() {
                     domains: vec!["*".into()],
                     routes: vec![route(forward_to(&[("in", 1)]))],
                     include_attempt_count: false,
+                    ..aviary_mesh::VirtualHost::default()
                 }],
                 ignore_port_in_host: false,
+                ..aviary_mesh::RouteTable::default()
             },
         ));
         let plan = simple(outer, forward_to(&[("c", 1)]), &[inner])

@@ -14,6 +14,7 @@ fn retry(on: &[&str]) -> Retry {
         avoid_previous: 3,
         base_interval: Duration::from_millis(1),
         guarded: false,
+        ..Retry::default()
     }
 }
 
@@ -31,7 +32,9 @@ fn fault_abort_answers_instead_of_the_service() {
             abort: Some(FaultAbort {
                 status: 418,
                 percent: 100.0,
+                ..FaultAbort::default()
             }),
+            ..Fault::default()
         });
         let plan = simple(address, forward_to(&[]), &[at]).routes("*", vec![route]);
         let mut proxy = Proxy::start(plan).await;
@@ -221,7 +224,7 @@ fn outlier_failing_endpoint_is_left_out() {
             interval: Duration::from_secs(10),
             base_ejection_time: Duration::from_secs(30),
             max_ejection_percent: 100,
-            min_health_percent: 0,
+            ..Outlier::default()
         });
         let plan = simple(address, forward_to(&[("c", 1)]), &[]).cluster(watched, &[bad, good]);
         let _proxy = Proxy::start(plan).await;

@@ -99,6 +99,7 @@ fn inspector_tells_http_from_bytes() {
             name: "tcp".into(),
             matches: ChainMatch::default(),
             action: ChainAction::Tcp(tcp_chain("raw")),
+            ..aviary_mesh::FilterChain::default()
         });
         let plan = simple(address, forward_to(&[("c", 1)]), &[web])
             .listener(both)

@@ -12,6 +12,7 @@ fn config() -> MeshConfig {
     let set = EndpointSet {
         cluster: "a".to_owned(),
         endpoints: Vec::new(),
+        ..EndpointSet::default()
     };
     config.endpoints.insert("a".to_owned(), Arc::new(set));
     config
@@ -107,6 +108,7 @@ fn new_cluster_waits_for_its_endpoints_while_the_rest_goes_on() {
     let set = EndpointSet {
         cluster: "b".to_owned(),
         endpoints: Vec::new(),
+        ..EndpointSet::default()
     };
     after.endpoints.insert("b".to_owned(), Arc::new(set));
     session.handle_response(response(Kind::Endpoints, &after));

@@ -16,6 +16,7 @@ fn config(names: &[&str], routed: &str) -> Arc<MeshConfig> {
         let set = EndpointSet {
             cluster: (*name).to_owned(),
             endpoints: Vec::new(),
+            ..EndpointSet::default()
         };
         config.endpoints.insert((*name).to_owned(), Arc::new(set));
     }
@@ -151,6 +152,7 @@ fn endpoints_change_does_not_wait_for_clusters() {
     let mut set = EndpointSet {
         cluster: "a".to_owned(),
         endpoints: Vec::new(),
+        ..EndpointSet::default()
     };
     set.endpoints.push(aviary_mesh::Endpoint {
         mesh_tls: false,
@@ -158,6 +160,7 @@ fn endpoints_change_does_not_wait_for_clusters() {
         weight: 1,
         health: aviary_mesh::endpoint::Health::Healthy,
         workload: Arc::default(),
+        ..aviary_mesh::Endpoint::new(([127, 0, 0, 1], 1).into())
     });
     changed.endpoints.insert("a".to_owned(), Arc::new(set));
     server.set_snapshot(Arc::new(Snapshot::new(2, Arc::new(changed), None)));

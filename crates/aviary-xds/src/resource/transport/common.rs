@@ -15,7 +15,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     TlsCertificate, TlsParameters, subject_alt_name_matcher::SanType, tls_parameters::TlsProtocol,
 };
 
-use super::super::value::{string_match_of, string_matcher};
+use super::super::matches::{string_matcher, text_of};
 use super::super::{Fault, ads_source, each};
 use super::secret;
 
@@ -281,7 +281,9 @@ pub(super) fn rules_of(proto: &CertificateValidationContext) -> Result<Validatio
                 Ok(SanType::Email) => SanKind::Email,
                 _ => return Err(Fault::new("use DNS, URI, IP_ADDRESS or EMAIL").at("san_type")),
             },
-            value: string_match_of(matcher).map_err(|fault| fault.at("matcher"))?,
+            value: text_of(matcher.clone())
+                .map_err(|fault| fault.at("matcher"))?
+                .is,
             ignore_case: matcher.ignore_case,
         })
     };
