@@ -90,7 +90,6 @@ pub struct HttpChain {
     #[serde(skip_serializing_if = "is_default")]
     pub http2: Http2,
     /// What a request passes before the router, in order.
-    #[serde(skip_serializing_if = "is_default")]
     pub filters: Vec<HttpFilter>,
 }
 
