@@ -163,10 +163,10 @@ impl Forward<'_> {
                 Ok(answer) => (status_of(&answer.head), Some(&answer.choice)),
                 Err(broken) => (broken.outcome, broken.choice.as_ref()),
             };
-            if let Some(choice) = choice {
+            let index = choice.map(|choice| {
                 self.judge(choice, outcome);
-                tried.push(choice.index);
-            }
+                choice.index
+            });
             if matches!(&result, Err(broken) if broken.is_final) {
                 return result.map_err(|broken| broken.reply);
             }
@@ -174,6 +174,7 @@ impl Forward<'_> {
             let Some((pause, _permit)) = again else {
                 return result.map_err(|broken| broken.reply);
             };
+            tried.extend(index);
             if let Ok(answer) = result {
                 answer.attempt.drop_reply();
             }
