@@ -1,6 +1,6 @@
 //! TLS as Envoy's transport sockets.
 
-mod common;
+mod credentials;
 pub(super) mod secret;
 
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub(super) fn downstream(tls: &DownstreamTls) -> TransportSocket {
 fn downstream_context(tls: &DownstreamTls) -> DownstreamTlsContext {
     let set = |wanted: bool| wanted.then(|| boolean(true)).flatten();
     DownstreamTlsContext {
-        common_tls_context: Some(common::to_proto(
+        common_tls_context: Some(credentials::to_proto(
             &tls.settings,
             &tls.certificates,
             tls.validation.as_ref(),
@@ -75,9 +75,9 @@ pub(super) fn downstream_of(proto: &TransportSocket) -> Result<Option<Downstream
     let within = |fault: Fault| fault.at("typed_config");
     let mut proto: DownstreamTlsContext = unpack(config).map_err(within)?;
     let common = proto.common_tls_context.get_or_insert_default();
-    common::simplify(common);
-    let common =
-        common::from_proto(common).map_err(|fault| within(fault.at("common_tls_context")))?;
+    credentials::simplify(common);
+    let credentials =
+        credentials::from_proto(common).map_err(|fault| within(fault.at("common_tls_context")))?;
     let no_resumption = matches!(
         proto.session_ticket_keys_type,
         Some(SessionTicketKeysType::DisableStatelessSessionResumption(
@@ -85,9 +85,9 @@ pub(super) fn downstream_of(proto: &TransportSocket) -> Result<Option<Downstream
         ))
     );
     let tls = DownstreamTls {
-        settings: common.settings,
-        certificates: common.certificates,
-        validation: common.validation,
+        settings: credentials.settings,
+        certificates: credentials.certificates,
+        validation: credentials.validation,
         require_client_certificate: bool_of(proto.require_client_certificate),
         require_server_name: bool_of(proto.require_sni),
         no_resumption,
@@ -119,7 +119,7 @@ pub(super) fn upstream(tls: &UpstreamTls) -> TransportSocket {
 
 fn upstream_context(tls: &UpstreamTls) -> UpstreamTlsContext {
     UpstreamTlsContext {
-        common_tls_context: Some(common::to_proto(
+        common_tls_context: Some(credentials::to_proto(
             &tls.settings,
             &tls.certificates,
             tls.validation.as_ref(),
@@ -138,13 +138,13 @@ pub(super) fn upstream_of(proto: &TransportSocket) -> Result<Option<UpstreamTls>
     let within = |fault: Fault| fault.at("typed_config");
     let mut proto: UpstreamTlsContext = unpack(config).map_err(within)?;
     let common = proto.common_tls_context.get_or_insert_default();
-    common::simplify(common);
-    let common =
-        common::from_proto(common).map_err(|fault| within(fault.at("common_tls_context")))?;
+    credentials::simplify(common);
+    let credentials =
+        credentials::from_proto(common).map_err(|fault| within(fault.at("common_tls_context")))?;
     let tls = UpstreamTls {
-        settings: common.settings,
-        certificates: common.certificates,
-        validation: common.validation,
+        settings: credentials.settings,
+        certificates: credentials.certificates,
+        validation: credentials.validation,
         server_name: proto.sni.clone(),
         max_sessions: proto.max_session_keys.map(|it| it.value),
     };

@@ -7,14 +7,14 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
 };
 
 use super::super::Fault;
-use super::common;
+use super::credentials;
 
 pub(crate) fn to_proto(secret: &Secret) -> ProtoSecret {
     ProtoSecret {
         name: secret.name.clone(),
         r#type: Some(match &secret.kind {
             SecretKind::Certificate { chain, key } => Type::TlsCertificate(pair(chain, key)),
-            SecretKind::Validation(rules) => Type::ValidationContext(common::rules_to_proto(rules)),
+            SecretKind::Validation(rules) => Type::ValidationContext(credentials::rules_to_proto(rules)),
             SecretKind::Generic(value) => Type::GenericSecret(GenericSecret {
                 secret: Some(data_source(value.reveal())),
                 ..GenericSecret::default()
@@ -28,7 +28,7 @@ pub(crate) fn from_proto(proto: &ProtoSecret) -> Result<Secret, Fault> {
         Some(Type::TlsCertificate(pair)) => pair_of(pair)
             .map(|(chain, key)| SecretKind::Certificate { chain, key })
             .map_err(|fault| fault.at("tls_certificate"))?,
-        Some(Type::ValidationContext(rules)) => common::rules_of(rules)
+        Some(Type::ValidationContext(rules)) => credentials::rules_of(rules)
             .map(SecretKind::Validation)
             .map_err(|fault| fault.at("validation_context"))?,
         Some(Type::GenericSecret(generic)) => {

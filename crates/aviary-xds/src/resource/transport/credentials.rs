@@ -20,7 +20,7 @@ use super::super::{Fault, ads_source, each};
 use super::secret;
 
 /// The parts that both contexts share.
-pub(super) struct Common {
+pub(super) struct Credentials {
     pub(super) settings: Settings,
     pub(super) certificates: Vec<Certificate>,
     pub(super) validation: Option<Validation>,
@@ -159,7 +159,7 @@ fn simplify_sds(config: &mut SdsSecretConfig) {
     }
 }
 
-pub(super) fn from_proto(proto: &CommonTlsContext) -> Result<Common, Fault> {
+pub(super) fn from_proto(proto: &CommonTlsContext) -> Result<Credentials, Fault> {
     let params = proto.tls_params.clone().unwrap_or_default();
     let settings = settings_of(&params, proto).map_err(|fault| fault.at("tls_params"))?;
     let pair = |proto: &TlsCertificate| {
@@ -172,7 +172,7 @@ pub(super) fn from_proto(proto: &CommonTlsContext) -> Result<Common, Fault> {
         &proto.tls_certificate_sds_secret_configs,
         named,
     )?);
-    Ok(Common {
+    Ok(Credentials {
         settings,
         certificates,
         validation: proto
