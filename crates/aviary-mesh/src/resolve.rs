@@ -26,8 +26,9 @@ pub struct Connection<'a> {
     pub server_name: Option<&'a str>,
     /// `tls` or `raw_buffer`.
     pub transport_protocol: &'a str,
-    /// `http/1.1`, `http/1.0` or `h2c` when the inspector found one.
-    pub application_protocol: Option<&'a str>,
+    /// Those that the TLS hello names (ALPN), or `http/1.1`, `http/1.0`, `h2c` as found by the
+    /// inspector.
+    pub application_protocols: &'a [String],
 }
 
 /// A request head as the rules see it.

@@ -1,6 +1,7 @@
 //! A client's connection: where it meant to go, and which filter chain takes it.
 
 use std::cell::{OnceCell, RefCell};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,12 +9,14 @@ use std::sync::Arc;
 use aviary_mesh::compiled::Table;
 use aviary_mesh::listener::{Direction, HttpChain, Listener, TcpChain};
 use aviary_mesh::resolve::{self, Connection};
+use aviary_mesh::tls::DownstreamTls;
 use aviary_mesh::{ChainAction, FilterChain, MeshConfig};
 use aviary_telemetry::trace;
 use tokio::net::TcpStream;
 
 use crate::snapshot::Snapshot;
 use crate::stream::Stream;
+use crate::tls::{Peer, hello::Hello};
 use crate::worker::Worker;
 use crate::{http, inspect, socket, tcp};
 
@@ -37,7 +40,12 @@ pub(crate) struct Link {
     /// The client came here by itself: following its destination would lead back here.
     pub(crate) direct: bool,
     port: u16,
-    protocol: Option<&'static str>,
+    /// What its first bytes said, when somebody looked.
+    hello: Option<Hello>,
+    /// Application protocols that it may speak.
+    protocols: Vec<String>,
+    /// Who the client is, when the connection is encrypted.
+    tls: OnceCell<Rc<Peer>>,
     identity: RefCell<Option<Rc<Identity>>>,
     /// The client's address as text, once it is needed.
     remote_text: OnceCell<Box<str>>,
@@ -59,6 +67,12 @@ impl Identity {
             Some(index) => self.listener.chains.get(index),
             None => self.listener.default_chain.as_ref(),
         }
+    }
+
+    /// The server names that the chain was chosen for.
+    pub(crate) fn server_names(&self) -> &[String] {
+        self.chain()
+            .map_or(&[], |chain| &chain.matches.server_names)
     }
 
     /// The chain, when it is one for HTTP.
@@ -93,6 +107,11 @@ impl Identity {
 }
 
 impl Link {
+    /// Who the client is; `None` when the connection is not encrypted.
+    pub(crate) fn tls(&self) -> Option<&Rc<Peer>> {
+        self.tls.get()
+    }
+
     /// The client's address as text.
     pub(crate) fn remote_text(&self) -> &str {
         self.remote_text
@@ -120,9 +139,12 @@ impl Link {
         let config = snapshot.config();
         let connection = Connection {
             destination: Some(self.destination),
-            server_name: None,
-            transport_protocol: "raw_buffer",
-            application_protocol: self.protocol,
+            server_name: self.hello.as_ref().and_then(|it| it.server_name.as_deref()),
+            transport_protocol: match self.hello {
+                Some(_) => "tls",
+                None => "raw_buffer",
+            },
+            application_protocols: &self.protocols,
         };
         let choice = resolve::chain(config, bound(config.mesh(), self.port)?, &connection)?;
         let listener = Arc::clone(config.mesh().listeners.get(&choice.listener.name)?);
@@ -172,13 +194,19 @@ pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) 
         local
     };
     let mut stream = Stream::new(tcp);
-    let protocol = inspected(&worker, &mut stream, &arrival, destination).await;
+    let found = inspected(&worker, &mut stream, &arrival, destination).await;
+    let protocols = match (&found.hello, found.http) {
+        (Some(hello), _) => hello.alpn.clone(),
+        (None, http) => http.map(str::to_owned).into_iter().collect(),
+    };
     let link = Rc::new(Link {
         remote: arrival.remote,
         destination,
         direct: destination == local,
         port: arrival.port,
-        protocol,
+        hello: found.hello,
+        protocols,
+        tls: OnceCell::new(),
         identity: RefCell::default(),
         remote_text: OnceCell::new(),
         worker,
@@ -187,8 +215,17 @@ pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) 
         tracing::debug!(%destination, remote = %link.remote, "no filter chain takes the connection");
         return;
     };
+    if let Some(tls) = identity.chain().and_then(|chain| chain.tls.as_ref()) {
+        stream = match Box::pin(decrypted(&link, &identity, tls, stream)).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(remote = %link.remote, %error, "no TLS with the client");
+                return;
+            }
+        };
+    }
     if let Some(chain) = identity.tcp() {
-        tcp::serve(&link, chain, stream).await;
+        Box::pin(tcp::serve(&link, chain, stream)).await;
         return;
     }
     drop(identity);
@@ -202,23 +239,43 @@ fn is_redirected(snapshot: &Snapshot, port: u16) -> bool {
     })
 }
 
-/// What the listener's inspector finds, when it has one.
+/// The connection after the handshake of a chain where TLS ends.
+async fn decrypted(
+    link: &Link,
+    identity: &Identity,
+    tls: &Arc<DownstreamTls>,
+    stream: Stream,
+) -> io::Result<Stream> {
+    let context = identity.snapshot.tls().server(tls);
+    let context = context.ok_or_else(|| io::Error::other("its certificates cannot be used"))?;
+    let stream = context.accept(stream).await?;
+    if let Some(peer) = stream.tls() {
+        // Set once, here.
+        let _ = link.tls.set(Rc::clone(peer));
+    }
+    Ok(stream)
+}
+
+/// What the listener's inspectors find, when it has some.
 async fn inspected(
     worker: &Worker,
     stream: &mut Stream,
     arrival: &Arrival,
     destination: SocketAddr,
-) -> Option<&'static str> {
+) -> inspect::Found {
     let snapshot = worker.snapshot();
     let config = snapshot.config();
-    let bound = bound(config.mesh(), arrival.port)?;
+    let Some(bound) = bound(config.mesh(), arrival.port) else {
+        return inspect::Found::default();
+    };
     let unbound = bound
         .use_original_dst
         .then(|| config.unbound_listener(destination))
         .flatten();
     let listener = unbound.unwrap_or(bound);
-    if !listener.http_inspector {
-        return None;
+    let (tls, http) = (listener.tls_inspector, listener.http_inspector);
+    if !tls && !http {
+        return inspect::Found::default();
     }
-    inspect::protocol(stream, listener.inspect_timeout).await
+    inspect::inspect(stream, tls, http, listener.inspect_timeout).await
 }

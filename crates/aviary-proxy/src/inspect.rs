@@ -1,8 +1,9 @@
-//! Telling HTTP from other protocols by a connection's first bytes.
+//! Telling protocols by a connection's first bytes: TLS, HTTP, others.
 
 use std::time::Duration;
 
 use crate::stream::Stream;
+use crate::tls::hello::{self, Hello};
 
 /// Request lines longer than this are not HTTP for the inspector.
 const LINE_LIMIT: usize = 16 << 10;
@@ -23,22 +24,65 @@ pub(crate) enum Verdict {
     Other,
 }
 
-/// Looks at `stream` until it is clear what it speaks, at most for `patience`; `None` is "not HTTP,
-/// or a client that waits for the server to speak first".
-pub(crate) async fn protocol(stream: &mut Stream, patience: Duration) -> Option<&'static str> {
+/// What is known of a connection by its first bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// It begins with TLS.
+    pub(crate) hello: Option<Hello>,
+    /// It begins with this version of HTTP (`http/1.1`, `http/1.0`, `h2c`).
+    pub(crate) http: Option<&'static str>,
+}
+
+/// Looks at `stream` until it is clear what it speaks, at most for `patience`. Nothing is found of
+/// a client that speaks neither, or waits for the server to speak first.
+pub(crate) async fn inspect(
+    stream: &mut Stream,
+    for_tls: bool,
+    for_http: bool,
+    patience: Duration,
+) -> Found {
     let found = tokio::time::timeout(patience, async {
         loop {
-            match verdict(stream.seen()) {
-                Verdict::Http(protocol) => return Some(protocol),
-                Verdict::Other => return None,
-                Verdict::Undecided => match stream.look().await {
-                    Ok(0) | Err(_) => return None,
-                    Ok(_) => {}
-                },
+            if let Some(found) = found(stream.seen(), for_tls, for_http) {
+                return found;
+            }
+            match stream.look().await {
+                Ok(0) | Err(_) => return Found::default(),
+                Ok(_) => {}
             }
         }
     });
-    found.await.unwrap_or(None)
+    found.await.unwrap_or_default()
+}
+
+/// `None` while more bytes may tell more.
+fn found(bytes: &[u8], for_tls: bool, for_http: bool) -> Option<Found> {
+    let mut open = false;
+    if for_tls {
+        match hello::verdict(bytes) {
+            hello::Verdict::Hello(hello) => {
+                return Some(Found {
+                    hello: Some(hello),
+                    http: None,
+                });
+            }
+            hello::Verdict::Undecided => open = true,
+            hello::Verdict::Other => {}
+        }
+    }
+    if for_http {
+        match verdict(bytes) {
+            Verdict::Http(protocol) => {
+                return Some(Found {
+                    hello: None,
+                    http: Some(protocol),
+                });
+            }
+            Verdict::Undecided => open = true,
+            Verdict::Other => {}
+        }
+    }
+    (!open).then(Found::default)
 }
 
 /// What `bytes`, the beginning of a connection, say.

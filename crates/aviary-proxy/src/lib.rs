@@ -26,6 +26,8 @@ mod headers;
 mod upstream;
 mod http;
 mod stream;
+mod splice;
+mod tls;
 mod socket;
 
 pub use aviary_xds::Bootstrap;

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use aviary_http::{Key, Name, RequestHead};
+use aviary_http::{Key, Name, RequestHead, Scheme};
 use aviary_mesh::listener::{Direction, HttpChain};
 use aviary_mesh::resolve::{self, Decision, Head, Outcome};
+use aviary_mesh::tls::misdirected;
 use aviary_telemetry::{Flags, Protocol, peer, trace};
 
 use crate::connection::{Identity, Link};
@@ -212,6 +213,12 @@ fn accept(
     if head.known_method() == aviary_http::Method::Connect {
         return Err(Reply::plain(405, "connect_not_supported", ""));
     }
+    if link.tls().is_some() {
+        if misdirected(identity.server_names(), head.authority()) {
+            return Err(Reply::plain(421, "misdirected_request", ""));
+        }
+        head.set_scheme(Scheme::Https);
+    }
     let trust = if !chain.use_remote_address || is_near(link.remote.ip()) {
         trace::Trust::Caller
     } else {
@@ -223,8 +230,15 @@ fn accept(
         fields.append(Name::XForwardedFor, link.remote_text().as_bytes());
     }
     if !fields.contains(Name::XForwardedProto) {
-        fields.append(Name::XForwardedProto, b"http");
+        let proto: &[u8] = if link.tls().is_some() {
+            b"https"
+        } else {
+            b"http"
+        };
+        fields.append(Name::XForwardedProto, proto);
     }
+    // Who the client is, is said by its certificate alone.
+    fields.remove("x-forwarded-client-cert");
     link.worker
         .random(|rng| trace::prepare(fields, trust, identity.tracing(), rng));
     Ok(())

@@ -18,7 +18,7 @@ use crate::admin::{self, Admin, Site};
 use crate::config::Ports;
 use crate::snapshot::Snapshot;
 use crate::state::{self, Store};
-use crate::{Config, socket, xds};
+use crate::{Config, socket, tls, xds};
 
 pub(crate) use workers::Handles;
 
@@ -93,6 +93,7 @@ pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> 
         control.spawn(admin::serve(socket, Arc::clone(&pages), site));
     }
     drop(pages);
+    control.spawn(tls::watch_files(publish.clone()));
     if let Some(server) = config.xds.clone() {
         let client = xds::Client::new(&config, server, publish, status);
         control.spawn(client.run());

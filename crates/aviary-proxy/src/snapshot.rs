@@ -7,11 +7,14 @@ use std::sync::Arc;
 use aviary_mesh::endpoint::WorkloadLabels;
 use aviary_mesh::{MeshConfig, compiled};
 
+use crate::tls::Contexts;
+
 /// An immutable configuration; a change makes a new one.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     compiled: compiled::Config,
     workloads: HashMap<IpAddr, Arc<WorkloadLabels>>,
+    tls: Contexts,
 }
 
 impl Snapshot {
@@ -27,10 +30,12 @@ impl Snapshot {
                 }
             }
         }
+        let tls = Contexts::new(&mesh, previous.map(|previous| &previous.tls));
         let compiled = compiled::Config::new(mesh, previous.map(|previous| &previous.compiled));
         Self {
             compiled,
             workloads,
+            tls,
         }
     }
 
@@ -42,6 +47,11 @@ impl Snapshot {
     /// What it was made from.
     pub(crate) fn mesh(&self) -> &Arc<MeshConfig> {
         self.compiled.mesh()
+    }
+
+    /// What handshakes are made with.
+    pub(crate) fn tls(&self) -> &Contexts {
+        &self.tls
     }
 
     /// The workload at an address, when it is an endpoint of any cluster.

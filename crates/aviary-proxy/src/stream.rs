@@ -5,11 +5,14 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::tls::{Peer, Session};
 
 /// A connection of either side.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub(crate) struct Stream {
 #[derive(Debug)]
 enum Io {
     Plain(TcpStream),
+    Tls(Box<Session>),
 }
 
 impl Stream {
@@ -37,6 +41,7 @@ impl Stream {
     fn tcp(&self) -> &TcpStream {
         match &self.io {
             Io::Plain(tcp) => tcp,
+            Io::Tls(session) => session.tcp(),
         }
     }
 
@@ -45,7 +50,34 @@ impl Stream {
     pub(crate) fn plain(&self) -> Option<&TcpStream> {
         match &self.io {
             Io::Plain(tcp) if self.seen.is_empty() => Some(tcp),
+            _ => None,
+        }
+    }
+
+    /// An encrypted connection after its handshake.
+    pub(crate) fn encrypted(session: Box<Session>) -> Self {
+        Self {
+            io: Io::Tls(session),
+            seen: BytesMut::new(),
+        }
+    }
+
+    /// The socket and the bytes that were looked at.
+    ///
+    /// # Errors
+    /// When it is encrypted.
+    pub(crate) fn into_plain(self) -> io::Result<(TcpStream, BytesMut)> {
+        match self.io {
+            Io::Plain(tcp) => Ok((tcp, self.seen)),
+            Io::Tls(_) => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// What the handshake said; `None` when nothing is encrypted.
+    pub(crate) fn tls(&self) -> Option<&Rc<Peer>> {
+        match &self.io {
             Io::Plain(_) => None,
+            Io::Tls(session) => Some(session.peer()),
         }
     }
 
@@ -55,14 +87,6 @@ impl Stream {
     /// When the connection is gone.
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp().local_addr()
-    }
-
-    /// The other end of the connection.
-    ///
-    /// # Errors
-    /// When the connection is gone.
-    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp().peer_addr()
     }
 
     /// The bytes looked at so far.
@@ -82,17 +106,19 @@ impl Stream {
     pub(crate) async fn look(&mut self) -> io::Result<usize> {
         match &mut self.io {
             Io::Plain(tcp) => tcp.read_buf(&mut self.seen).await,
+            Io::Tls(session) => look_encrypted(session, &mut self.seen).await,
         }
     }
 
     /// Ready when a read would give bytes, the end or an error. It holds no buffer, so a
     /// connection that waits here costs none; a read after it may still find nothing yet.
-    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.seen.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        match &self.io {
+        match &mut self.io {
             Io::Plain(tcp) => tcp.poll_read_ready(cx),
+            Io::Tls(session) => session.poll_readable(cx),
         }
     }
 
@@ -104,8 +130,25 @@ impl Stream {
         self.seen.is_empty()
             && match &mut self.io {
                 Io::Plain(tcp) => would_block(tcp.try_read(&mut [0])),
+                Io::Tls(session) => session.is_quiet(),
             }
     }
+}
+
+/// Most bytes that one look takes from an encrypted connection: a record.
+const LOOK: usize = 16 << 10;
+
+async fn look_encrypted(session: &mut Session, seen: &mut BytesMut) -> io::Result<usize> {
+    std::future::poll_fn(|cx| {
+        let start = seen.len();
+        seen.resize(start + LOOK, 0);
+        let mut buffer = ReadBuf::new(&mut seen[start..]);
+        let result = session.poll_read(cx, &mut buffer);
+        let count = buffer.filled().len();
+        seen.truncate(start + count);
+        result.map_ok(|()| count)
+    })
+    .await
 }
 
 impl AsyncRead for Stream {
@@ -117,6 +160,7 @@ impl AsyncRead for Stream {
         if self.seen.is_empty() {
             return match &mut self.io {
                 Io::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+                Io::Tls(session) => session.poll_read(cx, buf),
             };
         }
         let count = self.seen.len().min(buf.remaining());
@@ -137,6 +181,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut self.io {
             Io::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Io::Tls(session) => session.poll_write(cx, &[IoSlice::new(buf)]),
         }
     }
 
@@ -147,6 +192,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut self.io {
             Io::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Io::Tls(session) => session.poll_write(cx, bufs),
         }
     }
 
@@ -157,12 +203,14 @@ impl AsyncWrite for Stream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.io {
             Io::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Io::Tls(session) => session.poll_unsent(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.io {
             Io::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Io::Tls(session) => session.poll_shutdown(cx),
         }
     }
 }

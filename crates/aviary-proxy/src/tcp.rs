@@ -1,10 +1,10 @@
 //! Passing bytes between a client and one endpoint, each direction to its own end.
 
-use std::cell::Cell;
+mod copy;
+
 use std::io;
-use std::pin::Pin;
+use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use aviary_mesh::balance::Avoid;
@@ -13,24 +13,21 @@ use aviary_mesh::listener::{Direction, TcpChain};
 use aviary_mesh::outlier::Outcome;
 use aviary_telemetry::{Flags, Protocol};
 use rand::RngCore as _;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::connection::Link;
 use crate::record::Exchange;
 use crate::reply::{Reply, Reset};
 use crate::socket;
+use crate::splice::{self, Counts};
 use crate::stream::Stream;
 use crate::upstream::{Permit, Upstream, count, words};
-
-/// Bytes on their way in each direction.
-const BUFFER: usize = 64 << 10;
 
 /// Bytes are told to the metrics this often, and idleness is looked at.
 const TICK: Duration = Duration::from_secs(5);
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(link: &Link, chain: &TcpChain, mut client: Stream) {
+pub(crate) async fn serve(link: &Link, chain: &TcpChain, client: Stream) {
     let worker = &link.worker;
     let mut exchange = Exchange::begin(
         worker,
@@ -50,15 +47,9 @@ pub(crate) async fn serve(link: &Link, chain: &TcpChain, mut client: Stream) {
             .unwrap_or_default();
     }
     match connect(link, cluster, &mut exchange).await {
-        Ok((mut endpoint, _permit)) => {
+        Ok((endpoint, _permit)) => {
             exchange.tell_tcp(false);
-            pass(
-                &mut client,
-                &mut endpoint,
-                chain.idle_timeout,
-                &mut exchange,
-            )
-            .await;
+            pass(client, endpoint, chain.idle_timeout, &mut exchange).await;
         }
         Err(reply) => {
             tracing::debug!(%cluster, details = %reply.details, "no connection");
@@ -73,7 +64,7 @@ async fn connect(
     link: &Link,
     cluster: &str,
     exchange: &mut Exchange,
-) -> Result<(TcpStream, Permit), Reply> {
+) -> Result<(Stream, Permit), Reply> {
     let worker = &link.worker;
     let upstream: Rc<Upstream> = worker
         .upstreams()
@@ -92,7 +83,10 @@ async fn connect(
         .ok_or_else(|| Reply::reset(&Reset::Overflow, false))?;
     count(&upstream.counters.connects);
     let policy = upstream.policy();
-    let connecting = socket::connect(address, policy.source_address, worker.marks());
+    let connecting = async {
+        let tcp = socket::connect(address, policy.source_address, worker.marks()).await?;
+        upstream.secure(worker, &choice.host, tcp).await
+    };
     let reset = match tokio::time::timeout(policy.connect_timeout, connecting).await {
         Ok(Ok(stream)) => {
             exchange.connected(stream.local_addr().ok());
@@ -106,38 +100,29 @@ async fn connect(
     Err(Reply::reset(&reset, false))
 }
 
-/// Copies both ways until both have ended, or nothing moved for `idle_timeout`.
+/// Passes bytes both ways until both have ended, or nothing moved for `idle_timeout`.
 async fn pass(
-    client: &mut Stream,
-    endpoint: &mut TcpStream,
+    client: Stream,
+    endpoint: Stream,
     idle_timeout: Option<Duration>,
     exchange: &mut Exchange,
 ) {
-    let (received, sent) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-    let mut client = Metered {
-        io: client,
-        read: Rc::clone(&received),
-    };
-    let mut endpoint = Metered {
-        io: endpoint,
-        read: Rc::clone(&sent),
-    };
-    let copy = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut endpoint, BUFFER, BUFFER);
-    let mut copy = std::pin::pin!(copy);
+    let counts = Counts::default();
+    let mut moving = pin!(move_all(client, endpoint, &counts));
     let period = idle_timeout.map_or(TICK, |idle| idle.min(TICK));
     let mut tick = tokio::time::interval(period);
     let (mut moved, mut still) = (0, Duration::ZERO);
     loop {
         tokio::select! {
-            result = &mut copy => {
-                (exchange.received, exchange.sent) = (received.get(), sent.get());
+            result = &mut moving => {
+                (exchange.received, exchange.sent) = (counts.received.get(), counts.sent.get());
                 if let Err(error) = result {
                     tracing::debug!(%error, "connection broke");
                 }
                 return;
             }
             _ = tick.tick() => {
-                (exchange.received, exchange.sent) = (received.get(), sent.get());
+                (exchange.received, exchange.sent) = (counts.received.get(), counts.sent.get());
                 exchange.tell_tcp(false);
                 let total = exchange.sent + exchange.received;
                 still = if total == moved { still + period } else { Duration::ZERO };
@@ -151,40 +136,16 @@ async fn pass(
     }
 }
 
-/// A connection whose read bytes are counted.
-struct Metered<'a, S> {
-    io: &'a mut S,
-    read: Rc<Cell<u64>>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Metered<'_, S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut *self.io).poll_read(cx, buf))?;
-        let count = buf.filled().len() - before;
-        self.read.set(self.read.get() + count as u64);
-        Poll::Ready(Ok(()))
+/// Inside the kernel when nothing is encrypted, else through this process.
+async fn move_all(mut client: Stream, mut endpoint: Stream, counts: &Counts) -> io::Result<()> {
+    if client.tls().is_some() || endpoint.tls().is_some() {
+        return copy::both(&mut client, &mut endpoint, counts).await;
     }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<'_, S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.io).poll_shutdown(cx)
-    }
+    let (client, seen) = client.into_plain()?;
+    let (mut endpoint, _) = endpoint.into_plain()?;
+    // What was looked at is little: it fits the socket.
+    endpoint.write_all(&seen).await?;
+    counts.received.set(seen.len() as u64);
+    drop(seen);
+    splice::both(&client, &endpoint, counts).await
 }

@@ -177,6 +177,7 @@ impl Upstream {
         if policy.outlier.is_none() {
             self.ejector.borrow_mut().clear();
         }
+        let renews = self.policy.borrow().tls != policy.tls;
         if !Arc::ptr_eq(&self.policy.borrow(), policy) {
             *self.service.borrow_mut() = service(policy);
             *self.policy.borrow_mut() = Arc::clone(policy);
@@ -191,10 +192,16 @@ impl Upstream {
             let host = known
                 .remove(&address)
                 .unwrap_or_else(|| Rc::new(Host::new(address)));
+            if host.mesh_tls.replace(endpoint.mesh_tls) != endpoint.mesh_tls {
+                host.renew();
+            }
             Slot { endpoint, host }
         }));
         for gone in known.values() {
             gone.retire();
+        }
+        if renews {
+            slots.iter().for_each(|slot| slot.host.renew());
         }
         self.ejector
             .borrow_mut()

@@ -92,7 +92,7 @@ fn matching_chain<'a>(
         .filter_map(|m| {
             exact_rank(
                 m.transport_protocol.as_slice(),
-                connection.transport_protocol,
+                &[connection.transport_protocol],
             )
         })
         .max()?;
@@ -100,11 +100,11 @@ fn matching_chain<'a>(
         name_fits(m)
             && exact_rank(
                 m.transport_protocol.as_slice(),
-                connection.transport_protocol,
+                &[connection.transport_protocol],
             ) == Some(transport)
     };
 
-    let application = connection.application_protocol.unwrap_or_default();
+    let application = connection.application_protocols;
     let rank = |m: &ChainMatch| exact_rank(&m.application_protocols, application);
     let best = matches()
         .filter(|m| transport_fits(m))
@@ -148,10 +148,11 @@ fn server_name_rank(matches: &ChainMatch, name: Option<&str>) -> Option<usize> {
         .max()
 }
 
-/// 1 when `value` is one of `wanted`, 0 without a condition.
-fn exact_rank(wanted: &[String], value: &str) -> Option<u8> {
+/// 1 when one of `values` is one of `wanted`, 0 without a condition.
+fn exact_rank(wanted: &[String], values: &[impl AsRef<str>]) -> Option<u8> {
     if wanted.is_empty() {
         return Some(0);
     }
-    wanted.iter().any(|want| want == value).then_some(1)
+    let has = |want: &String| values.iter().any(|value| value.as_ref() == want);
+    wanted.iter().any(has).then_some(1)
 }

@@ -659,11 +659,15 @@ fn chain_most_specific_match_wins_criterion_by_criterion() {
         ("11.0.0.1:81", Some("a.com"), "tls", None, "l default"),
     ];
     for (destination, server_name, transport_protocol, application_protocol, expected) in cases {
+        let application_protocols: Vec<_> = application_protocol
+            .map(str::to_owned)
+            .into_iter()
+            .collect();
         let connection = Connection {
             destination: Some(destination.parse().expect("an address")),
             server_name,
             transport_protocol,
-            application_protocol,
+            application_protocols: &application_protocols,
         };
         let listener = listener("l", "0.0.0.0:15006", true, chains());
         assert_eq!(

@@ -15,7 +15,7 @@ async fn pair() -> (Stream, TcpStream) {
     (Stream::new(near.unwrap()), accepted.unwrap().0)
 }
 
-async fn readable(stream: &Stream) {
+async fn readable(stream: &mut Stream) {
     poll_fn(|cx| stream.poll_readable(cx)).await.unwrap();
 }
 
@@ -33,7 +33,7 @@ async fn stream_without_bytes_is_quiet_and_not_readable() {
 async fn stream_with_bytes_is_not_quiet() {
     let (mut near, mut far) = pair().await;
     far.write_all(b"x").await.unwrap();
-    readable(&near).await;
+    readable(&mut near).await;
     assert!(!near.is_quiet());
 }
 
@@ -41,7 +41,7 @@ async fn stream_with_bytes_is_not_quiet() {
 async fn stream_ended_by_the_other_side_is_not_quiet() {
     let (mut near, far) = pair().await;
     drop(far);
-    readable(&near).await;
+    readable(&mut near).await;
     assert!(!near.is_quiet());
 }
 
@@ -51,7 +51,7 @@ async fn looked_at_bytes_are_read_again() {
     far.write_all(b"hello").await.unwrap();
     assert_eq!(near.look().await.unwrap(), 5);
     assert!(near.plain().is_none());
-    readable(&near).await;
+    readable(&mut near).await;
     let mut bytes = [0; 3];
     near.read_exact(&mut bytes).await.unwrap();
     assert_eq!((&bytes, near.seen()), (b"hel", &b"lo"[..]));

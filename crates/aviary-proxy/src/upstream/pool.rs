@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use aviary_mesh::circuit::Resource;
 use aviary_mesh::cluster::UpstreamProtocol;
+use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::lease::{Http1, Lease};
@@ -37,6 +38,8 @@ pub(crate) enum ConnectError {
 /// What runs at one address of a cluster.
 pub(crate) struct Host {
     address: SocketAddr,
+    /// It speaks the mesh's TLS.
+    pub(super) mesh_tls: Cell<bool>,
     active: Cell<u32>,
     connections: Cell<u32>,
     connecting: Cell<usize>,
@@ -111,6 +114,7 @@ impl Host {
     pub(super) fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            mesh_tls: Cell::new(false),
             active: Cell::new(0),
             connections: Cell::new(0),
             connecting: Cell::new(0),
@@ -148,6 +152,11 @@ impl Host {
 
     pub(super) fn retire(&self) {
         self.retired.set(true);
+        self.renew();
+    }
+
+    /// Ends what is idle; requests to come open connections anew.
+    pub(super) fn renew(&self) {
         // Dropped after the borrow: what is dropped counts itself out here.
         let idle = std::mem::take(&mut *self.idle.borrow_mut());
         let shared = std::mem::take(&mut *self.shared.borrow_mut());
@@ -342,7 +351,8 @@ impl Upstream {
             let tcp = socket::connect(host.address, policy.source_address, worker.marks())
                 .await
                 .map_err(|error| ConnectError::Refused(words(&error)))?;
-            let stream = Stream::new(tcp);
+            let secured = self.secure(worker, host, tcp).await;
+            let stream = secured.map_err(|error| ConnectError::Refused(words(&error)))?;
             match policy.protocol {
                 UpstreamProtocol::Http2 => {
                     let started = http2::client::Connection::start(stream).await;
@@ -361,6 +371,24 @@ impl Upstream {
         tokio::time::timeout(policy.connect_timeout, connect)
             .await
             .unwrap_or(Err(ConnectError::TimedOut))
+    }
+
+    /// A new connection as the cluster wants it: after a handshake when it speaks TLS.
+    ///
+    /// # Errors
+    /// When the endpoint cannot be trusted, or does not answer.
+    pub(crate) async fn secure(
+        &self,
+        worker: &Worker,
+        host: &Host,
+        tcp: TcpStream,
+    ) -> std::io::Result<Stream> {
+        let policy = self.policy();
+        let Some(tls) = policy.tls.of(host.mesh_tls.get()) else {
+            return Ok(Stream::new(tcp));
+        };
+        let snapshot = worker.snapshot();
+        Box::pin(snapshot.tls().client(tls)?.connect(tcp)).await
     }
 
     /// Takes a connection back after its exchange; `whole` when another request can go on it.

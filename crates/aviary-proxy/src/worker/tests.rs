@@ -3,4 +3,6 @@
 mod fixture;
 mod http;
 mod policy;
+mod certificates;
 mod tcp;
+mod tls;

@@ -168,10 +168,12 @@ impl Proxy {
         let compiled = compiled::Config::new(Arc::clone(&self.config), None);
         let bound = &self.config.listeners[listener];
         let destination: SocketAddr = destination.parse().expect("address");
+        let spoken = (!request.is_empty()).then(|| "http/1.1".to_owned());
+        let http: Vec<_> = spoken.into_iter().collect();
         let connection = Connection {
             destination: Some(destination),
             transport_protocol: "raw_buffer",
-            application_protocol: (!request.is_empty()).then_some("http/1.1"),
+            application_protocols: &http,
             ..Connection::default()
         };
         let mut rng = SmallRng::seed_from_u64(7);

@@ -198,7 +198,14 @@ impl Connection {
     /// still sends is thrown away for a while.
     pub(crate) async fn finish(mut self) {
         let flushed = poll_fn(|cx| self.wire.poll_flush(cx)).await;
-        if flushed.is_err() || self.receive.is_over() && self.wire.input.is_empty() {
+        if flushed.is_err() {
+            return;
+        }
+        if self.receive.is_over() && self.wire.input.is_empty() {
+            if self.send.is_ended() && self.wire.stream.tls().is_some() {
+                // Without TLS' own word for the end, the client cannot know that it has all.
+                let _ = poll_fn(|cx| Pin::new(&mut self.wire.stream).poll_shutdown(cx)).await;
+            }
             return;
         }
         let shut = poll_fn(|cx| Pin::new(&mut self.wire.stream).poll_shutdown(cx)).await;

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::fixture::*;
 
 /// A server that reads to the end, then answers with what it read and `!`.
-async fn echo() -> SocketAddr {
+pub(super) async fn echo() -> SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     tokio::task::spawn_local(async move {
