@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
+use crate::life::Gate;
 use crate::serve::Handles;
 use crate::snapshot::Snapshot;
 use crate::worker::Query;
@@ -36,6 +37,8 @@ pub(crate) struct Admin {
     pub(crate) drain: CancellationToken,
     /// The sums of what the workers counted; they are asked when somebody looks.
     pub(crate) totals: Mutex<Totals>,
+    /// The limits of the process.
+    pub(crate) gate: Arc<Gate>,
 }
 
 /// Which pages a socket has.
@@ -47,6 +50,17 @@ pub(crate) enum Site {
     Metrics,
     /// Readiness.
     Readiness,
+}
+
+impl Site {
+    /// What it is for, in a word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Admin => "administration",
+            Self::Metrics => "metrics",
+            Self::Readiness => "readiness",
+        }
+    }
 }
 
 /// What `/` says.
@@ -85,18 +99,22 @@ impl Page {
     }
 }
 
-/// Serves the pages of `site` until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, site: Site) {
+/// Serves the pages of `site` until it is dropped; after `end` only what was asked already.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    admin: Arc<Admin>,
+    site: Site,
+    end: CancellationToken,
+) {
     let mut connections = JoinSet::new();
-    loop {
-        let accepted = listener.accept().await;
+    while let Some(accepted) = end.run_until_cancelled(listener.accept()).await {
         while connections.try_join_next().is_some() {}
         let Ok((stream, _)) = accepted else {
             // Out of descriptors, most likely: let others end first.
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             continue;
         };
-        let admin = Arc::clone(&admin);
+        let (admin, end) = (Arc::clone(&admin), end.clone());
         connections.spawn(async move {
             let service = service_fn(move |request: Request<hyper::body::Incoming>| {
                 let admin = Arc::clone(&admin);
@@ -105,11 +123,21 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>, site: Site) 
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service);
-            if let Err(error) = connection.await {
+            let mut connection = std::pin::pin!(connection);
+            let served = match end.run_until_cancelled(connection.as_mut()).await {
+                Some(served) => served,
+                None => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = served {
                 tracing::debug!(%error, "page connection ended");
             }
         });
     }
+    drop(listener);
+    connections.join_all().await;
 }
 
 async fn respond<B>(admin: &Admin, site: Site, request: &Request<B>) -> Response<Full<Bytes>> {
@@ -189,6 +217,7 @@ async fn metrics(admin: &Admin) -> Page {
 async fn stats(admin: &Admin) -> Page {
     let mut text = admin.workers.ask(Query::Stats).await.concat();
     text.push_str(&admin.xds.text());
+    text.push_str(&admin.gate.text());
     Page::text(text)
 }
 

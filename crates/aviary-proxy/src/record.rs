@@ -15,6 +15,7 @@ use aviary_telemetry::recorder::{GrpcStatus, Labels, Measures, TcpMeasures};
 use aviary_telemetry::{Flags, Protocol, Reporter, Security, peer};
 
 use crate::http::downstream::Downstream;
+use crate::life::pressure::Level;
 use crate::reply::Reply;
 use crate::upstream::Choice;
 use crate::worker::Worker;
@@ -191,7 +192,7 @@ impl Exchange {
         down: &mut Downstream<'_>,
         server: &str,
     ) {
-        if self.worker.is_draining() {
+        if self.worker.is_draining() || self.worker.gate().level() >= Level::CloseIdle {
             down.close_after();
         }
         self.code = head.status();

@@ -21,7 +21,7 @@ pub(crate) struct Reply {
     pub(crate) body: Cow<'static, str>,
     /// Why the connection to the endpoint failed, for the log.
     pub(crate) upstream_failure: Cow<'static, str>,
-    /// A circuit breaker is open.
+    /// A circuit breaker is open, or memory is short: the reply says so in a header.
     pub(crate) overloaded: bool,
     /// Value of `location`.
     pub(crate) location: Option<String>,
@@ -92,6 +92,16 @@ impl Reply {
             "no_healthy_upstream",
             "no healthy upstream",
         )
+    }
+
+    /// There is no memory for more.
+    ///
+    /// Source: Envoy's overload manager, with the header of its circuit breakers.
+    pub(crate) fn overloaded() -> Self {
+        Self {
+            overloaded: true,
+            ..Self::flagged(503, Flags::OVERLOAD_MANAGER, "overload", "envoy overloaded")
+        }
     }
 
     /// The request's time is over.

@@ -139,6 +139,9 @@ async fn answer(
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
 ) -> Result<After, Reply> {
+    if link.worker.gate().refuses_request() {
+        return Err(Reply::overloaded());
+    }
     accept(link, identity, chain, head)?;
     meet_peer(link, identity, chain, head, exchange);
     exchange.asked(head);

@@ -4,6 +4,8 @@ mod workers;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, Site};
 use crate::config::Ports;
+use crate::life::hand_over::{self, Handed, Purpose, Taking};
+use crate::life::{self, Succession, succession};
 use crate::snapshot::Snapshot;
 use crate::state::{self, Store};
 use crate::{Config, socket, tls, xds};
@@ -41,6 +45,14 @@ pub enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The sockets of the proxy that runs could not be taken over.
+    #[error("cannot take over from the proxy at `{}`: {source}", path.display())]
+    HandOver {
+        /// Where it was asked.
+        path: PathBuf,
+        /// What went wrong.
+        source: std::io::Error,
+    },
     /// A thread for traffic could not be started.
     #[error("cannot start a worker: {0}")]
     Worker(#[source] std::io::Error),
@@ -56,12 +68,18 @@ pub enum Error {
 /// started. Trouble with the control plane is not an error: the last good configuration is served
 /// meanwhile.
 pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> {
-    let sites = sites(&config.ports)?;
-    try_listeners(&config)?;
+    let mut taking = take_over(&config).await?;
+    let follows = taking.is_some();
+    let mut handed = taking.as_mut().map(Taking::sockets).unwrap_or_default();
+    let sites = sites(&config.ports, &mut handed)?;
+    try_listeners(&config, &handed)?;
+    let parts = succession::share_out(&mut handed, config.workers).map_err(Error::Worker)?;
+    let gate = life::gate();
 
     let (publish, snapshots) = watch::channel(None);
     let (log, lines) = mpsc::channel(LOG_QUEUE);
-    let workers = workers::start(&config, &snapshots, &log, &drain).map_err(Error::Worker)?;
+    let workers =
+        workers::start(&config, &snapshots, &log, &drain, parts, &gate).map_err(Error::Worker)?;
     drop(log);
 
     let store = config.state.as_deref().map(Store::new);
@@ -86,17 +104,40 @@ pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> 
         xds: Arc::clone(&status),
         drain: drain.clone(),
         totals: Mutex::default(),
+        gate: Arc::clone(&gate),
     });
     let mut control = JoinSet::new();
     control.spawn(announce(config.clone(), workers.handles(), snapshots));
+    control.spawn(life::watch(gate, config.life.memory_limit_bytes));
+    let followed = CancellationToken::new();
+    if let Some(path) = config.life.hand_over.clone() {
+        control.spawn(succession::run(Succession {
+            path,
+            workers: workers.handles(),
+            pages: copies(&sites).map_err(Error::Worker)?,
+            drain: drain.clone(),
+            followed: followed.clone(),
+            taking,
+        }));
+    }
     for (site, socket) in sites {
-        control.spawn(admin::serve(socket, Arc::clone(&pages), site));
+        let (pages, followed) = (Arc::clone(&pages), followed.clone());
+        control.spawn(async move {
+            if follows {
+                // Until then the older proxy answers on the same socket.
+                pages.workers.ready().await;
+            }
+            admin::serve(socket, pages, site, followed).await;
+        });
     }
     drop(pages);
     control.spawn(tls::watch_files(publish.clone()));
     if let Some(server) = config.xds.clone() {
         let client = xds::Client::new(&config, server, publish, status);
-        control.spawn(client.run());
+        control.spawn(async move {
+            // The newer proxy is the one that the control plane speaks with.
+            followed.run_until_cancelled(client.run()).await;
+        });
     } else {
         control.spawn(async move {
             // Keeps the last configuration published.
@@ -116,27 +157,67 @@ pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> 
     Ok(())
 }
 
-/// Opens the sockets of the proxy's own pages.
-fn sites(ports: &Ports) -> Result<Vec<(Site, TcpListener)>, Error> {
+/// Asks the proxy that runs, if this one is to follow another.
+async fn take_over(config: &Config) -> Result<Option<Taking>, Error> {
+    let Some(path) = config.life.hand_over.clone() else {
+        return Ok(None);
+    };
+    let asked = path.clone();
+    let taken = tokio::task::spawn_blocking(move || hand_over::take(&asked)).await;
+    taken
+        .map_err(std::io::Error::other)
+        .flatten()
+        .map_err(|source| Error::HandOver { path, source })
+}
+
+/// Opens the sockets of the proxy's own pages, or takes those of an older proxy.
+fn sites(ports: &Ports, handed: &mut Vec<Handed>) -> Result<Vec<(Site, TcpListener)>, Error> {
     let wanted = [
-        (Site::Admin, "administration", ports.admin),
-        (Site::Metrics, "metrics", ports.metrics),
-        (Site::Readiness, "readiness", ports.readiness),
+        (Site::Admin, ports.admin),
+        (Site::Metrics, ports.metrics),
+        (Site::Readiness, ports.readiness),
     ];
     let mut sites = Vec::new();
-    for (site, purpose, address) in wanted {
-        if let Some(address) = address {
-            sites.push((site, listen(purpose, address)?));
-        }
+    for (site, address) in wanted {
+        let Some(address) = address else { continue };
+        let purpose = Purpose::Pages(site.name().to_owned());
+        let is_it = |it: &mut Handed| {
+            it.purpose == purpose && it.socket.local_addr().is_ok_and(|at| at == address)
+        };
+        let socket = match handed.extract_if(.., is_it).next() {
+            Some(older) => socket::adopt(older.socket).map_err(|source| Error::Listen {
+                purpose: site.name().to_owned(),
+                address,
+                source,
+            })?,
+            None => listen(site.name(), address)?,
+        };
+        sites.push((site, socket));
     }
     Ok(sites)
 }
 
+/// Copies of the sockets of the proxy's own pages, by name.
+fn copies(sites: &[(Site, TcpListener)]) -> std::io::Result<Vec<(String, std::net::TcpListener)>> {
+    sites
+        .iter()
+        .map(|(site, socket)| {
+            let copy = socket.as_fd().try_clone_to_owned()?;
+            Ok((site.name().to_owned(), copy.into()))
+        })
+        .collect()
+}
+
 /// A proxy on its own refuses to start when an address of its file is taken; one in a mesh tries
 /// again, because its addresses come and go.
-fn try_listeners(config: &Config) -> Result<(), Error> {
+fn try_listeners(config: &Config, handed: &[Handed]) -> Result<(), Error> {
+    let is_handed = |at: SocketAddr| {
+        let ours =
+            |it: &Handed| matches!(it.purpose, Purpose::Traffic { address, .. } if address == at);
+        handed.iter().any(ours)
+    };
     let bound = config.fixed.listeners.values();
-    for listener in bound.filter(|listener| listener.bind_to_port) {
+    for listener in bound.filter(|it| it.bind_to_port && !is_handed(it.address)) {
         listen(&format!("listener `{}`", listener.name), listener.address)?;
     }
     Ok(())

@@ -41,6 +41,16 @@ pub(crate) fn listen(address: SocketAddr, one_of_many: bool) -> io::Result<TcpLi
     TcpListener::from_std(socket.into())
 }
 
+/// A listening socket made by somebody else.
+///
+/// # Errors
+/// The system's.
+pub(crate) fn adopt(socket: std::net::TcpListener) -> io::Result<TcpListener> {
+    tune(&SockRef::from(&socket));
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
+}
+
 /// Connects to `address`, from `source` when given, with the sidecar's mark when `marked`.
 ///
 /// # Errors

@@ -4,6 +4,7 @@ mod listen;
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,11 +21,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::ProxyKind;
+use crate::life::Gate;
 use crate::snapshot::Snapshot;
 use crate::upstream::{Upstreams, report};
 
 /// Idle connections are looked at this often.
 const SWEEP: Duration = Duration::from_secs(5);
+
+/// A connection without a request is closed so long after the drain began. Until then a client
+/// that asks once more is answered and told that the connection ends; one that was closed at once
+/// would lose what it sent at that moment.
+const QUIET_END: Duration = Duration::from_secs(2);
 
 /// What a worker is started with.
 pub(crate) struct Options {
@@ -35,6 +42,10 @@ pub(crate) struct Options {
     pub(crate) workers: usize,
     /// Sockets from elsewhere, by the port of their listener.
     pub(crate) inherited: Vec<(u16, std::net::TcpListener)>,
+    /// Sockets of an older proxy, for listeners at their addresses.
+    pub(crate) handed: Vec<(SocketAddr, std::net::TcpListener)>,
+    /// The limits of the process.
+    pub(crate) gate: Arc<Gate>,
     /// First number of its random sequence.
     pub(crate) seed: u64,
     /// A drain takes at most this long.
@@ -63,6 +74,18 @@ pub(crate) enum Query {
     Clusters(oneshot::Sender<String>),
     /// Its counters, in the text form of `/stats`.
     Stats(oneshot::Sender<String>),
+    /// Copies of its listening sockets.
+    Sockets(oneshot::Sender<Vec<Listening>>),
+}
+
+/// A listening socket of a worker.
+pub(crate) struct Listening {
+    /// The listener's address.
+    pub(crate) address: SocketAddr,
+    /// It was inherited, for the listener of this port.
+    pub(crate) inherited: Option<u16>,
+    /// A copy of the socket.
+    pub(crate) socket: std::net::TcpListener,
 }
 
 /// What everything on the thread shares.
@@ -80,8 +103,10 @@ pub(crate) struct Worker {
     rng: RefCell<SmallRng>,
     epoch: Instant,
     drain: CancellationToken,
+    quiet_end: CancellationToken,
     streams: TaskTracker,
     draining: Cell<bool>,
+    gate: Arc<Gate>,
 }
 
 impl Worker {
@@ -101,8 +126,10 @@ impl Worker {
             rng: RefCell::new(SmallRng::seed_from_u64(options.seed)),
             epoch: Instant::now(),
             drain,
+            quiet_end: CancellationToken::new(),
             streams: TaskTracker::new(),
             draining: Cell::new(false),
+            gate: Arc::clone(&options.gate),
         }
     }
 
@@ -161,6 +188,16 @@ impl Worker {
         &self.drain
     }
 
+    /// Cancelled some time after that, when a connection that waits for a request is closed.
+    pub(crate) fn quiet_end(&self) -> &CancellationToken {
+        &self.quiet_end
+    }
+
+    /// The limits of the process.
+    pub(crate) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
     /// Whether the work is to end: connections close with the replies under way.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
@@ -194,7 +231,7 @@ impl Worker {
         *self.snapshot.borrow_mut() = snapshot;
     }
 
-    fn answer(&self, query: Query) {
+    fn answer(&self, query: Query, listeners: &listen::Listeners) {
         // Whoever asked may have gone; then there is nobody to tell.
         match query {
             Query::Metrics(reply) => {
@@ -211,6 +248,7 @@ impl Worker {
                 let _ = writeln!(text, "downstream.streams: {}", self.streams.len());
                 drop(reply.send(text));
             }
+            Query::Sockets(reply) => drop(reply.send(listeners.sockets())),
         }
     }
 }
@@ -227,6 +265,7 @@ pub(crate) async fn run(options: Options, channels: Channels) {
     } = channels;
     let worker = Rc::new(Worker::new(&options, log, drain.clone()));
     let mut listeners = listen::Listeners::new(Rc::clone(&worker), options.workers > 1);
+    listeners.hand(options.handed);
     let mut first = Some((options.inherited, ready));
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
@@ -240,13 +279,14 @@ pub(crate) async fn run(options: Options, channels: Channels) {
                 worker.apply(Arc::clone(&snapshot));
                 listeners.apply(snapshot.mesh());
                 if let Some((inherited, ready)) = first.take() {
+                    listeners.drop_handed();
                     for (port, socket) in inherited {
                         listeners.adopt(port, socket);
                     }
                     ready.send_modify(|count| *count += 1);
                 }
             }
-            Some(query) = queries.recv() => worker.answer(query),
+            Some(query) = queries.recv() => worker.answer(query, &listeners),
             _ = sweep.tick() => {
                 worker.upstreams.sweep(worker.now());
                 listeners.retry(worker.snapshot().mesh());
@@ -255,18 +295,19 @@ pub(crate) async fn run(options: Options, channels: Channels) {
     }
     drain.cancel();
     worker.draining.set(true);
-    drop(listeners);
+    listeners.close();
     worker.streams.close();
-    let limit = tokio::time::sleep(options.drain_limit);
-    let mut limit = std::pin::pin!(limit);
+    let mut quiet = std::pin::pin!(tokio::time::sleep(QUIET_END));
+    let mut limit = std::pin::pin!(tokio::time::sleep(options.drain_limit));
     loop {
         tokio::select! {
             () = worker.streams.wait() => return,
+            () = &mut quiet, if !worker.quiet_end.is_cancelled() => worker.quiet_end.cancel(),
             () = &mut limit => {
                 tracing::warn!(streams = worker.streams.len(), "drain ends with streams open");
                 return;
             }
-            Some(query) = queries.recv() => worker.answer(query),
+            Some(query) = queries.recv() => worker.answer(query, &listeners),
         }
     }
 }

@@ -216,6 +216,18 @@ pub(crate) struct ProxyArgs {
     /// Read the file, say what is wrong with it, and end.
     #[arg(long, requires = "config")]
     pub(crate) check: bool,
+    /// Take the listening sockets of the proxy that runs with this path, and hand them to the next
+    /// one: a unix socket. Nothing is refused or lost meanwhile; the older proxy finishes what is
+    /// open and ends.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) hand_over: Option<PathBuf>,
+    /// Memory that it should not exceed, e.g. `256MiB`: at 85 % connections are not kept, at 92 %
+    /// requests are refused, at 96 % connections wait. A limit of its control group counts alike.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) memory_limit: Option<u64>,
+    /// At the end, open requests and streams are finished at most this long, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "25")]
+    pub(crate) drain_limit: u64,
     /// How much is said on stderr: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as
     /// `info,aviary_proxy=debug`.
     #[arg(long, env = "AVIARY_LOG", default_value = "info", value_name = "LEVEL")]
@@ -232,6 +244,19 @@ pub(crate) enum Workers {
     PerCore,
     /// So many.
     Count(usize),
+}
+
+/// Bytes, or so many `KiB`, `MiB` or `GiB`.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let (number, shift) = ["KiB", "MiB", "GiB"]
+        .iter()
+        .zip([10, 20, 30])
+        .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)))
+        .unwrap_or((text, 0));
+    match number.trim_end().parse::<u64>() {
+        Ok(count) if count > 0 && count <= u64::MAX >> shift => Ok(count << shift),
+        _ => Err("want bytes, or a number with KiB, MiB or GiB".to_owned()),
+    }
 }
 
 fn parse_workers(text: &str) -> Result<Workers, String> {

@@ -4,6 +4,7 @@
 //! [`cli`] is what was typed, [`home`] where state lives; each command has its own module under
 //! `command`.
 
+mod allocator;
 mod cli;
 mod home;
 mod output;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aviary_xds::Bootstrap;
 
-use super::{Config, DRAIN_LIMIT, Ports, ProxyKind, Xds};
+use super::{Config, DRAIN_LIMIT, Life, Ports, ProxyKind, Xds};
 
 /// The name of a proxy whose file gives it none.
 const NAME: &str = "standalone";
@@ -48,6 +48,7 @@ impl Config {
             },
             drain_limit: DRAIN_LIMIT,
             access_log: true,
+            life: Life::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -40,10 +40,10 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
     let mut connection = Connection::new(stream);
     let mut head = RequestHead::new();
     let worker = Rc::clone(&link.worker);
-    let mut drained = pin!(worker.drain().cancelled());
+    let mut quiet_end = pin!(worker.quiet_end().cancelled());
     loop {
         match connection
-            .next(&mut head, IDLE_TIMEOUT, drained.as_mut())
+            .next(&mut head, IDLE_TIMEOUT, quiet_end.as_mut())
             .await
         {
             Ok(Next::Request) => {}
@@ -53,7 +53,7 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
                 };
                 stream.unread(input.data());
                 drop(input);
-                return Box::pin(serve_http2(link, stream, drained)).await;
+                return Box::pin(serve_http2(link, stream)).await;
             }
             Ok(Next::Closed) => return,
             Ok(Next::Refused(error)) => {
@@ -90,11 +90,9 @@ async fn refuse(link: &Rc<Link>, mut connection: Connection, status: u16, detail
     connection.finish().await;
 }
 
-async fn serve_http2(
-    link: Rc<Link>,
-    stream: Stream,
-    mut drained: Pin<&mut impl Future<Output = ()>>,
-) {
+async fn serve_http2(link: Rc<Link>, stream: Stream) {
+    let worker = Rc::clone(&link.worker);
+    let mut drained = pin!(worker.drain().cancelled());
     let edge = link.identify().is_some_and(|identity| {
         identity
             .http()

@@ -27,7 +27,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::*;
 use crate::ProxyKind;
-use crate::config::{Ports, Xds};
+use crate::config::{Life, Ports, Xds};
+
+mod hand_over;
 
 fn free() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0")
@@ -72,6 +74,7 @@ fn config(folder: &Path) -> Config {
         },
         drain_limit: Duration::from_secs(2),
         access_log: false,
+        life: Life::default(),
     }
 }
 

@@ -8,6 +8,8 @@ use rand::Rng as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::life::Gate;
+use crate::life::succession::Part;
 use crate::snapshot::Snapshot;
 use crate::worker::{self, Channels, Options, Query};
 use crate::{Config, inherited};
@@ -73,7 +75,7 @@ impl Workers {
     }
 }
 
-/// Starts `config.workers` threads.
+/// Starts `config.workers` threads, each with its part of what an older proxy handed over.
 ///
 /// # Errors
 /// The system's, when it gives no thread or no descriptors.
@@ -82,13 +84,17 @@ pub(super) fn start(
     snapshots: &watch::Receiver<Option<Arc<Snapshot>>>,
     log: &mpsc::Sender<Entry>,
     drain: &CancellationToken,
+    handed: Vec<Part>,
+    gate: &Arc<Gate>,
 ) -> io::Result<Workers> {
     let inherited = inherited::take(&config.inherited);
+    let mut handed = handed.into_iter();
     let (ready, is_ready) = watch::channel(0);
     let ready = Arc::new(ready);
     let (mut queries, mut ended) = (Vec::new(), Vec::new());
     for number in 0..config.workers {
-        let mut sockets = Vec::new();
+        let part = handed.next().unwrap_or_default();
+        let mut sockets = part.inherited;
         for (port, socket) in &inherited {
             sockets.push((*port, socket.try_clone()?));
         }
@@ -97,6 +103,8 @@ pub(super) fn start(
             labels: config.workload_labels(),
             workers: config.workers,
             inherited: sockets,
+            handed: part.handed,
+            gate: Arc::clone(gate),
             // Differently seeded, so that the workers do not all choose the same endpoint.
             seed: rand::rng().random(),
             drain_limit: config.drain_limit,

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::lease::{Http1, Lease};
 use super::{Permit, Upstream, count};
 use crate::http::{http1, http2};
+use crate::life::Ticket;
 use crate::socket;
 use crate::stream::Stream;
 use crate::worker::Worker;
@@ -82,14 +83,16 @@ pub(super) enum Found {
 struct Open {
     host: Rc<Host>,
     _permit: Permit,
+    _ticket: Ticket,
 }
 
 impl Open {
-    fn new(host: &Rc<Host>, permit: Permit) -> Self {
+    fn new(host: &Rc<Host>, permit: Permit, ticket: Ticket) -> Self {
         host.connections.set(host.connections.get() + 1);
         Self {
             host: Rc::clone(host),
             _permit: permit,
+            _ticket: ticket,
         }
     }
 }
@@ -301,7 +304,7 @@ impl Upstream {
                     None => return,
                 }
             };
-            let open = Open::new(host, permit);
+            let open = Open::new(host, permit, worker.gate().count());
             host.connecting.set(host.connecting.get() + 1);
             let (this, worker, host) = (Rc::clone(self), Rc::clone(worker), Rc::clone(host));
             tokio::task::spawn_local(async move { this.open(worker, host, open).await });

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use tokio_util::sync::CancellationToken;
@@ -11,11 +12,14 @@ use crate::output;
 
 /// Serves until a signal asks to end, then drains.
 pub(crate) fn run(args: &ProxyArgs) -> Result<ExitCode> {
-    let config = match &args.config {
+    let mut config = match &args.config {
         Some(file) => from_file(file, args.workers)?,
         None => aviary_proxy::Config::from_env()
             .context("no `--config FILE` is given; see `aviary proxy --help`")?,
     };
+    config.life.hand_over.clone_from(&args.hand_over);
+    config.life.memory_limit_bytes = args.memory_limit;
+    config.drain_limit = Duration::from_secs(args.drain_limit);
     if let (true, Some(file)) = (args.check, &args.config) {
         output::note(&format!("{}: good", file.display()));
         return Ok(ExitCode::SUCCESS);

@@ -233,6 +233,8 @@ impl Proxy {
             labels: workload("productpage-v1"),
             workers: 1,
             inherited: Vec::new(),
+            handed: Vec::new(),
+            gate: Gate::new(10_000),
             seed: 7,
             drain_limit: Duration::from_secs(5),
         };

@@ -240,6 +240,7 @@ fn tenants(address: SocketAddr, authority: &Authority, to: SocketAddr) -> Plan {
             ..ChainMatch::default()
         },
         tls: Some(edge_server(vec![authority.pair(name)])),
+        rbac: Vec::new(),
         action: ChainAction::Http(http_chain(Direction::Outbound, "t")),
     };
     let mut listener = listener(
@@ -348,6 +349,7 @@ fn permissive(address: SocketAddr, authority: &Authority, to: SocketAddr, raw: S
             ..ChainMatch::default()
         },
         tls: None,
+        rbac: Vec::new(),
         action: ChainAction::Http(http_chain(Direction::Inbound, "t")),
     };
     let mut mesh = chain("mesh", "tls", &["istio", "istio-peer-exchange"]);

@@ -14,7 +14,9 @@ pub(crate) fn to_proto(secret: &Secret) -> ProtoSecret {
         name: secret.name.clone(),
         r#type: Some(match &secret.kind {
             SecretKind::Certificate { chain, key } => Type::TlsCertificate(pair(chain, key)),
-            SecretKind::Validation(rules) => Type::ValidationContext(credentials::rules_to_proto(rules)),
+            SecretKind::Validation(rules) => {
+                Type::ValidationContext(credentials::rules_to_proto(rules))
+            }
             SecretKind::Generic(value) => Type::GenericSecret(GenericSecret {
                 secret: Some(data_source(value.reveal())),
                 ..GenericSecret::default()
