@@ -185,7 +185,7 @@ fn bound(mesh: &MeshConfig, port: u16) -> Option<&Listener> {
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) {
-    let Ok(local) = tcp.local_addr() else { eprintln!("XX no local"); return };
+    let Ok(local) = tcp.local_addr() else { return };
     let destination = if arrival.inherited {
         SocketAddr::new(local.ip(), arrival.port)
     } else if is_redirected(&worker.snapshot(), arrival.port) {
@@ -211,7 +211,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) 
         remote_text: OnceCell::new(),
         worker,
     });
-    let Some(identity) = link.identify() else { eprintln!("XX no identity");
+    let Some(identity) = link.identify() else {
         tracing::debug!(%destination, remote = %link.remote, "no filter chain takes the connection");
         return;
     };

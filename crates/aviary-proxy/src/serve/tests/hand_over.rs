@@ -80,7 +80,11 @@ async fn connection(
                 .await
                 .map_err(|error| told("receive", error))?;
             if count == 0 {
-                return Err(format!("closed after `{}` {:?}", reply.escape_ascii(), stream.local_addr()));
+                return Err(format!(
+                    "closed after `{}` {:?}",
+                    reply.escape_ascii(),
+                    stream.local_addr()
+                ));
             }
         }
         served.fetch_add(1, Ordering::Relaxed);
