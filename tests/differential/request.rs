@@ -1,0 +1,187 @@
+//! Requests: near what a route wants, and then a little off.
+
+use std::fmt::Write as _;
+
+use rand::Rng;
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom as _;
+
+use crate::upstream::{DO, ID};
+
+/// A request before it is bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) id: String,
+    pub(crate) method: &'static str,
+    pub(crate) host: String,
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Option<&'static str>,
+    /// The way in; one that follows from the id otherwise.
+    pub(crate) way: Option<usize>,
+}
+
+impl Request {
+    pub(crate) fn get(id: usize, host: &str, target: &str) -> Self {
+        Self {
+            id: id.to_string(),
+            method: "GET",
+            host: host.to_owned(),
+            target: target.to_owned(),
+            headers: Vec::new(),
+            body: None,
+            way: None,
+        }
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn orders(self, orders: &str) -> Self {
+        self.header(DO, orders)
+    }
+
+    pub(crate) fn method(mut self, method: &'static str) -> Self {
+        self.method = method;
+        if matches!(method, "POST" | "PUT" | "PATCH") {
+            self.body = Some("some bytes");
+        }
+        self
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut text = format!(
+            "{} {} HTTP/1.1\r\nHost: {}\r\n",
+            self.method, self.target, self.host
+        );
+        for (name, value) in &self.headers {
+            let _ = write!(text, "{name}: {value}\r\n");
+        }
+        let _ = write!(text, "{ID}: {}\r\n", self.id);
+        if let Some(body) = self.body {
+            let _ = write!(text, "content-length: {}\r\n\r\n{body}", body.len());
+        } else {
+            text += "\r\n";
+        }
+        // Latin-1, so that any byte can stand in a string.
+        text.chars()
+            .map(|c| u8::try_from(u32::from(c)).unwrap_or(b'?'))
+            .collect()
+    }
+}
+
+/// What is put after a path.
+const TAILS: [&str; 34] = [
+    "",
+    "",
+    "",
+    "",
+    "/",
+    "/b",
+    "/b/c",
+    "x",
+    "//",
+    "//b",
+    "/./b",
+    "/../b",
+    "/b/../..",
+    "/%2e%2e/b",
+    "/%2E/b",
+    "/%2fb",
+    "%2Fb",
+    "/%5cb",
+    "\\b",
+    "/b%20c",
+    "/%zz",
+    "/%",
+    ";p=1",
+    "/b;p=1/c",
+    "?q=1",
+    "?q=2&r=1",
+    "?r=1&q=1",
+    "?q",
+    "?q=",
+    "?Q=1",
+    "?q=1&q=2",
+    "?q=1/../2",
+    "?",
+    "/\u{e9}",
+];
+
+/// What is done to a host.
+fn twisted(host: &str, rng: &mut SmallRng) -> String {
+    match rng.random_range(0..12) {
+        0 => format!("{host}:80"),
+        1 => format!("{host}:8080"),
+        2 => host.to_ascii_uppercase(),
+        3 => format!("sub.{host}"),
+        4 => format!("{host}."),
+        _ => host.to_owned(),
+    }
+}
+
+/// A host, a path and headers that a table speaks of.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Words {
+    pub(crate) hosts: Vec<String>,
+    pub(crate) paths: Vec<String>,
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// One more request about `words`.
+pub(crate) fn random(id: usize, words: &Words, rng: &mut SmallRng) -> Request {
+    let pick = |of: &[String], rng: &mut SmallRng| of.choose(rng).cloned().unwrap_or_default();
+    let host = twisted(&pick(&words.hosts, rng), rng);
+    let mut path = pick(&words.paths, rng);
+    if rng.random_ratio(1, 12) {
+        path = path.to_ascii_uppercase();
+    }
+    path += TAILS.choose(rng).unwrap_or(&"");
+    let method = *[
+        "GET", "GET", "GET", "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH",
+    ]
+    .choose(rng)
+    .unwrap_or(&"GET");
+    let mut request = Request::get(id, &host, &path).method(method);
+    for _ in 0..rng.random_range(0..3) {
+        let Some((name, value)) = words.headers.choose(rng) else {
+            break;
+        };
+        let name = if rng.random_ratio(1, 4) {
+            name.to_ascii_uppercase()
+        } else {
+            name.clone()
+        };
+        let value = match rng.random_range(0..6) {
+            0 => format!("{value}x"),
+            1 => value.to_ascii_uppercase(),
+            2 => String::new(),
+            _ => value.clone(),
+        };
+        request = request.header(&name, &value);
+    }
+    match rng.random_range(0..40) {
+        0 => request.header("x-forwarded-for", "10.1.2.3"),
+        1 => request.header("x-forwarded-proto", "https"),
+        2 => request.header("x-request-id", "mine"),
+        3 => request.header("x-envoy-upstream-rq-timeout-ms", "2000"),
+        4 => request.header("te", "gzip"),
+        5 => request.header("te", "trailers"),
+        6 => request.header("connection", "x-own").header("x-own", "1"),
+        7 => request.header("keep-alive", "timeout=5"),
+        8 => request.header("x-envoy-original-path", "/mine"),
+        9 => request.header("cookie", "a=1").header("cookie", "b=2"),
+        10 => request.header("user-agent", "me"),
+        11 => request.header("x-envoy-internal", "true"),
+        12 => request.header("via", "1.1 somebody"),
+        13 => request.header("expect", "nothing"),
+        14 => request.header("x-envoy-retry-on", "5xx").orders("fail=1"),
+        15 => request.header("proxy-connection", "keep-alive"),
+        16 => request.orders("status=404"),
+        17 => request.orders("status=204"),
+        18 => request.orders("status=500"),
+        _ => request,
+    }
+}
