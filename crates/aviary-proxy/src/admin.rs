@@ -229,6 +229,8 @@ fn config_dump(admin: &Admin) -> Page {
         "version": admin.version,
         "xds": admin.xds.json(),
         "config": mesh,
+        // Without private keys: those are never serialized.
+        "secrets": mesh.map(|mesh| mesh.secrets.values().collect::<Vec<_>>()),
     });
     json(&dump)
 }

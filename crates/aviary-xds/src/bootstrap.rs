@@ -141,12 +141,21 @@ fn admin_of(admin: &Admin) -> Result<Option<SocketAddr>, Fault> {
 fn resources(mut fixed: StaticResources) -> Result<MeshConfig, Fault> {
     let listeners = std::mem::take(&mut fixed.listeners);
     let clusters = std::mem::take(&mut fixed.clusters);
+    let secrets = std::mem::take(&mut fixed.secrets);
     nothing_left(&fixed)?;
     let mut config = MeshConfig::default();
     for (index, proto) in clusters.into_iter().enumerate() {
         let at = format!("clusters[{index}]");
         let cluster = cluster(&proto).map_err(|fault| fault.at(&at))?;
         insert(&mut config.clusters, &proto.name, cluster).map_err(|fault| fault.at(&at))?;
+    }
+    for (index, proto) in secrets.into_iter().enumerate() {
+        let at = format!("secrets[{index}]");
+        if let Resource::Secret(secret) =
+            decode(Kind::Secrets, &proto.name, &proto).map_err(|fault| fault.at(&at))?
+        {
+            insert(&mut config.secrets, &proto.name, secret).map_err(|fault| fault.at(&at))?;
+        }
     }
     for (index, mut proto) in listeners.into_iter().enumerate() {
         let at = format!("listeners[{index}]");

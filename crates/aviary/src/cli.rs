@@ -106,6 +106,27 @@ A proxy that answers from port 8080 what two servers say:
 SIGTERM and SIGINT (Ctrl-C) drain: nothing new is accepted, and the process ends with its last request.")]
     Proxy(ProxyArgs),
 
+    /// Show what a proxy is configured with.
+    #[command(
+        visible_alias = "pc",
+        after_help = "\
+Examples:
+  aviary proxy-config routes productpage-v1-6d8bc58dd7-ts8kw
+  aviary proxy-config clusters POD.prod --direction outbound --port 9080
+  aviary proxy-config endpoints POD --fqdn reviews.default.svc.cluster.local
+  aviary proxy-config listeners --address 127.0.0.1:9901 -o json"
+    )]
+    ProxyConfig(ProxyConfigArgs),
+    /// Say where a request goes and why, by the rules and the configuration of a running proxy.
+    #[command(after_help = "\
+Examples:
+  aviary explain GET http://reviews:9080/reviews/1 -H 'end-user: jason' --from productpage-v1-6d8bc58dd7-ts8kw
+  aviary explain GET http://bookinfo.example/productpage --from istio-ingressgateway-POD.istio-system
+  aviary explain GET http://web/ --config proxy.yaml")]
+    Explain(ExplainArgs),
+
+    #[command(hide = true)]
+    Page { path: String },
     #[command(hide = true)]
     Control(ControlArgs),
     #[command(hide = true)]
@@ -202,6 +223,152 @@ pub(crate) enum StatusFormat {
     Json,
     /// Only the path of the kubeconfig.
     Kubeconfig,
+}
+
+/// Which proxy is asked.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ProxyOf {
+    /// The pod that it stands beside: `POD` or `POD.NAMESPACE`.
+    pub(crate) pod: Option<String>,
+    /// Namespace of the pod.
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Address of a proxy's administration, for one that runs outside of the mesh.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "pod")]
+    pub(crate) address: Option<String>,
+}
+
+/// Options of `proxy-config`.
+#[derive(Debug, Args)]
+pub(crate) struct ProxyConfigArgs {
+    /// What to show.
+    #[arg(value_enum)]
+    pub(crate) part: ProxyPart,
+    #[command(flatten)]
+    pub(crate) proxy: ProxyOf,
+    #[command(flatten)]
+    pub(crate) filter: ProxyFilter,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t = DataFormat::Table)]
+    pub(crate) output: DataFormat,
+}
+
+/// A part of a proxy's configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProxyPart {
+    /// Where connections come in.
+    #[value(aliases = ["listener", "l"])]
+    Listeners,
+    /// Where requests go.
+    #[value(aliases = ["route", "r"])]
+    Routes,
+    /// Groups of endpoints.
+    #[value(aliases = ["cluster", "c"])]
+    Clusters,
+    /// Addresses, with their health.
+    #[value(aliases = ["endpoint", "ep"])]
+    Endpoints,
+    /// Certificates and keys, without what is secret.
+    #[value(aliases = ["secret", "s"])]
+    Secrets,
+    /// Counters.
+    Stats,
+}
+
+/// Which rows are shown.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct ProxyFilter {
+    /// Only of this port.
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+    /// Only of this service.
+    #[arg(long, value_name = "FQDN")]
+    pub(crate) fqdn: Option<String>,
+    /// Only `inbound` or `outbound`.
+    #[arg(long, value_name = "DIRECTION", value_parser = ["inbound", "outbound"])]
+    pub(crate) direction: Option<String>,
+    /// Only what has this in its name.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) name: Option<String>,
+}
+
+impl ProxyFilter {
+    pub(crate) fn fits_name(&self, name: &str) -> bool {
+        self.name.as_deref().is_none_or(|part| name.contains(part))
+    }
+
+    pub(crate) fn fits_port(&self, port: u16) -> bool {
+        self.port.is_none_or(|wanted| wanted == port)
+    }
+
+    pub(crate) fn fits_fqdn(&self, host: &str) -> bool {
+        self.fqdn.as_deref().is_none_or(|wanted| wanted == host)
+    }
+
+    pub(crate) fn fits_direction(&self, direction: &str) -> bool {
+        self.direction
+            .as_deref()
+            .is_none_or(|wanted| wanted == direction)
+    }
+}
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DataFormat {
+    /// For people.
+    Table,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+/// Options of `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Method of the request.
+    pub(crate) method: String,
+    /// URL of the request, with the host as the client would call it.
+    pub(crate) url: String,
+    /// A header, as `name: value`; may be repeated.
+    #[arg(short = 'H', long = "header", value_name = "HEADER")]
+    pub(crate) headers: Vec<String>,
+    #[command(flatten)]
+    pub(crate) from: ExplainFrom,
+    /// A file in Envoy's bootstrap format instead of a running proxy.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["pod", "address"])]
+    pub(crate) config: Option<PathBuf>,
+    /// The listener that takes the request, when it is not clear.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) listener: Option<String>,
+    /// How to print it.
+    #[arg(short, long, value_enum, default_value_t = DataFormat::Table)]
+    pub(crate) output: DataFormat,
+}
+
+/// Whose view is explained.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExplainFrom {
+    /// The pod that sends the request (`POD` or `POD.NAMESPACE`); of a gateway, the one that takes it.
+    #[arg(long = "from", value_name = "POD")]
+    pub(crate) pod: Option<String>,
+    /// Namespace of the pod.
+    #[arg(short, long, default_value = "default")]
+    pub(crate) namespace: String,
+    /// Address of a proxy's administration, for one that runs outside of the mesh.
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "pod")]
+    pub(crate) address: Option<String>,
+}
+
+impl ExplainFrom {
+    /// The proxy that is asked.
+    pub(crate) fn proxy(&self) -> ProxyOf {
+        ProxyOf {
+            pod: self.pod.clone(),
+            namespace: self.namespace.clone(),
+            address: self.address.clone(),
+        }
+    }
 }
 
 /// Options of `proxy`.

@@ -4,10 +4,13 @@ mod control;
 mod demo;
 mod down;
 mod exec;
+mod explain;
 mod image;
 mod logs;
 mod node;
+mod page;
 mod proxy;
+mod proxy_config;
 mod report;
 mod status;
 mod up;
@@ -22,10 +25,11 @@ use crate::home::Home;
 
 /// Carries out one command and gives the exit code.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
-    // These two run inside pods, where there is no state folder.
+    // These run inside pods, where there is no state folder.
     match &cli.command {
         Command::PodInit { args } => return node::pod_init(args),
         Command::Proxy(args) => return proxy::run(args),
+        Command::Page { path } => return page::run(path),
         _ => {}
     }
     let home = Home::resolve(cli.home)?;
@@ -37,11 +41,13 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
         Command::Exec(args) => exec::run(&home, &args),
         Command::Shell => exec::shell(&home),
         Command::Logs(args) => logs::run(&home, &args),
+        Command::ProxyConfig(args) => proxy_config::run(&home, &args),
+        Command::Explain(args) => explain::run(&home, &args),
         Command::Image(command) => image::run(&home, command),
         Command::Control(args) => control::run(&home, &args),
         Command::Node(args) => node::run(&home, &args),
         Command::Sandbox => node::sandbox(&home),
-        Command::PodInit { .. } | Command::Proxy(_) => Ok(ExitCode::FAILURE),
+        Command::PodInit { .. } | Command::Proxy(_) | Command::Page { .. } => Ok(ExitCode::FAILURE),
     }
 }
 

@@ -85,6 +85,10 @@ impl ClientSession {
         for listener in fixed.listeners.values() {
             self.apply(Resource::Listener(Arc::clone(listener)), String::new());
         }
+        for secret in fixed.secrets.values() {
+            self.apply(Resource::Secret(Arc::clone(secret)), String::new());
+        }
+        self.fixed[Kind::Secrets.index()] = fixed.secrets.keys().cloned().collect();
         self.fixed[Kind::Cluster.index()] = fixed.clusters.keys().cloned().collect();
         self.fixed[Kind::Listener.index()] = fixed.listeners.keys().cloned().collect();
         self
