@@ -35,11 +35,17 @@ impl RequestHead {
             None if parts.method == http::Method::CONNECT => "",
             None => "/",
         };
-        if !is_target(path.as_bytes()) {
+        let well_formed = match path {
+            "" => parts.method == http::Method::CONNECT,
+            "*" => parts.method == http::Method::OPTIONS,
+            _ => path.starts_with('/') && parts.method != http::Method::CONNECT,
+        };
+        if !well_formed || !is_target(path.as_bytes()) {
             return Err(Error::BadTarget);
         }
         head.set_parts(parts.method.as_str().as_bytes(), authority, path.as_bytes())?;
         head.connection.te_trailers = seen.te_trailers;
+        head.connection.expect_continue = seen.expect_continue;
         head.framing = framing(seen.length, end_stream)?;
         Ok(head)
     }
@@ -172,6 +178,7 @@ struct Seen<'a> {
     host: Option<&'a [u8]>,
     length: Option<u64>,
     te_trailers: bool,
+    expect_continue: bool,
 }
 
 impl<'a> Seen<'a> {
@@ -211,6 +218,9 @@ impl<'a> Seen<'a> {
                         into.take(known, name, value)?;
                     }
                     self.te_trailers = true;
+                }
+                Name::Expect if request && bytes.eq_ignore_ascii_case(b"100-continue") => {
+                    self.expect_continue = true;
                 }
                 Name::Cookie => {}
                 _ => into.take(known, name, value)?,

@@ -108,6 +108,18 @@ fn request_with_fields_of_a_connection_is_refused() {
 }
 
 #[test]
+fn request_target_of_another_form_is_refused() {
+    assert_eq!(
+        read("a:80", &[], false).err(),
+        Some(Error::BadTarget),
+        "only CONNECT has no path"
+    );
+    let head = read("https://a", &[("expect", "100-Continue")], false).unwrap();
+    assert_eq!((head.path(), head.connection.expect_continue), ("/", true));
+    assert!(head.fields.is_empty());
+}
+
+#[test]
 fn request_framing_follows_length_and_end_of_stream() {
     // A length that the frames do not keep is CVE-2026-48743 in another version of HTTP.
     let framing = |length: &[(&str, &str)], end| read(URI, length, end).map(|head| head.framing);
