@@ -4,7 +4,7 @@
 //! may use `aviary-telemetry`. ARCHITECTURE.md gives the reasons.
 
 /// Crates of the workspace by layer, lowest first.
-const LAYERS: [(&str, u8); 18] = [
+const LAYERS: [(&str, u8); 19] = [
     ("aviary-api", 0),
     ("aviary-mesh", 1),
     ("aviary-http", 1),
@@ -20,6 +20,7 @@ const LAYERS: [(&str, u8); 18] = [
     ("aviary", 5),
     ("bookinfo", 6),
     ("micro-api", 6),
+    ("aviary-fuzz", 6),
     ("aviary-tests", 6),
     ("bench-load", 6),
     ("xtask", 6),

@@ -1,0 +1,41 @@
+//! The head of a response of HTTP/1.
+
+use aviary_http::parse::{Limits, Scanner, response};
+use aviary_http::{Connection, Framing, ResponseHead};
+
+/// Reads `data`: a first byte whose lowest bit says that `HEAD` was asked, and a response.
+pub fn run(data: &[u8]) {
+    let (number, data) = crate::number(data);
+    let was_head = number % 2 == 1;
+    let Some((head, end)) = read(data, was_head) else {
+        return;
+    };
+    assert!((100..=999).contains(&head.status()));
+    if was_head || head.status() < 200 || matches!(head.status(), 204 | 304) {
+        assert_eq!(head.framing, Framing::None);
+    }
+    for (name, value) in head.fields.iter() {
+        assert!(!name.is_empty());
+        assert!(!value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
+    }
+    let mut out = Vec::new();
+    head.write_http1(&mut out, head.framing, Connection::default());
+    assert!(out.len() <= end + 64);
+    let again = read(&out, was_head);
+    assert!(again.is_some(), "what was written is well formed");
+    if let Some((again, whole)) = again {
+        assert_eq!(whole, out.len());
+        assert_eq!(again.status(), head.status());
+        assert_eq!(again.framing, head.framing);
+        assert_eq!(again.fields, head.fields);
+    }
+    assert!(head.to_h2().is_ok(), "all that is read can go on in HTTP/2");
+}
+
+fn read(data: &[u8], was_head: bool) -> Option<(ResponseHead, usize)> {
+    let limits = Limits::default();
+    let end = Scanner::new().end(data, &limits).ok()??;
+    let mut head = ResponseHead::new(200);
+    response(&data[..end], was_head, &limits, &mut head).ok()?;
+    Some((head, end))
+}
