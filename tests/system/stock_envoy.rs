@@ -116,7 +116,7 @@ fn expected(config: &Config, listener: &Listener, call: &Call, world: &World) ->
             }
         },
         Outcome::Redirect { status, location } => format!("{status} {location}"),
-        Outcome::Direct { status, .. } | Outcome::Abort { status } => status.to_string(),
+        Outcome::Direct { status, .. } => status.to_string(),
         Outcome::NotFound => "404".to_owned(),
     };
     (0..200)

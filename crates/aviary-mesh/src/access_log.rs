@@ -86,9 +86,9 @@ pub enum LogFilter {
     /// This share of them, in percent.
     Share(f64),
     /// All of these hold.
-    All(Vec<LogFilter>),
+    All(Vec<Self>),
     /// One of these holds.
-    Any(Vec<LogFilter>),
+    Any(Vec<Self>),
     /// A header of the request.
     Header(HeaderMatch),
     /// One of these response flags was raised (`UF`, `NR`, ...); any flag when empty.

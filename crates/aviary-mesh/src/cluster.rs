@@ -179,10 +179,6 @@ pub enum UpstreamProtocol {
 /// Source: Istio `ConnectionPoolSettings`, Envoy `CircuitBreakers`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the names that Istio and Envoy use"
-)]
 pub struct Limits {
     /// Open connections.
     pub max_connections: Option<u32>,

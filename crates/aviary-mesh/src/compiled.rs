@@ -180,11 +180,7 @@ impl Table {
                 compiled.add_domain(&domain.to_ascii_lowercase(), host);
             }
             for (number, route) in virtual_host.routes.iter().enumerate() {
-                if let RouteAction::Forward(forward) = &route.action
-                    && let Some(PathRewrite::Regex {
-                        pattern,
-                        substitution,
-                    }) = &forward.rewrite
+                if let Some((pattern, substitution)) = regex_of(&route.action)
                     && let Ok(rewrite) = Rewrite::new(pattern, substitution)
                 {
                     compiled.rewrites.insert((host, number), rewrite);
@@ -267,6 +263,24 @@ impl Table {
             }
         }
         self.any
+    }
+}
+
+/// Pattern and substitution of the new path, where there are some.
+fn regex_of(action: &RouteAction) -> Option<(&str, &str)> {
+    match action {
+        RouteAction::Forward(forward) => match forward.rewrite.as_ref()? {
+            PathRewrite::Regex {
+                pattern,
+                substitution,
+            } => Some((pattern, substitution)),
+            PathRewrite::Prefix(_) => None,
+        },
+        RouteAction::Redirect(redirect) => {
+            let (pattern, substitution) = redirect.regex.as_ref()?;
+            Some((pattern, substitution))
+        }
+        RouteAction::Direct(_) => None,
     }
 }
 

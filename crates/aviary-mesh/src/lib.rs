@@ -16,11 +16,17 @@ pub mod cluster;
 pub mod endpoint;
 pub mod tls;
 pub mod compiled;
+pub mod filters;
 pub mod resolve;
 pub mod balance;
 pub mod outlier;
 pub mod circuit;
 pub mod retry;
+
+mod xxhash;
+
+#[cfg(test)]
+mod testing;
 
 pub use cluster::{Cluster, Discovery};
 pub use endpoint::{Endpoint, EndpointSet};

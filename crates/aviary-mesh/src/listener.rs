@@ -137,6 +137,10 @@ pub struct ChainMatch {
 /// What is done with a connection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all chains are of the larger kind"
+)]
 pub enum ChainAction {
     /// Read as HTTP and routed by request.
     Http(HttpChain),

@@ -1,5 +1,6 @@
 //! Who may do what.
 
+mod judge;
 mod template;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::is_default;
 use crate::matcher::{HeaderMatch, Text};
 
+pub use judge::{Judgement, Shadow, authorize, authorize_connection, details};
 pub use template::Template;
 
 /// An authorisation filter of a chain.
@@ -70,11 +72,11 @@ pub enum Permission {
     /// Anything.
     Any,
     /// All hold.
-    All(Vec<Permission>),
+    All(Vec<Self>),
     /// One holds.
-    OneOf(Vec<Permission>),
+    OneOf(Vec<Self>),
     /// It does not hold.
-    Not(Box<Permission>),
+    Not(Box<Self>),
     /// A header or pseudo header; never holds for a connection without requests.
     Header(HeaderMatch),
     /// The path without query.
@@ -98,13 +100,13 @@ pub enum Principal {
     /// Anybody.
     Any,
     /// All hold.
-    All(Vec<Principal>),
+    All(Vec<Self>),
     /// One holds.
-    OneOf(Vec<Principal>),
+    OneOf(Vec<Self>),
     /// It does not hold.
-    Not(Box<Principal>),
-    /// Somebody with a certificate; with a text, one of whose URI names (else DNS names, else the
-    /// subject) it fits.
+    Not(Box<Self>),
+    /// Somebody on an encrypted connection; with a text, one whose certificate has a URI name, DNS name
+    /// or subject that fits. Source: Envoy, where a certificate is asked for by a text only.
     Authenticated(Option<Text>),
     /// Address of the peer of the connection.
     DirectRemoteIp(ipnet::IpNet),

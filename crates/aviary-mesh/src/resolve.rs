@@ -5,17 +5,25 @@
 pub mod trace;
 
 mod chain;
-mod condition;
+pub(crate) mod condition;
+mod hash;
 mod outcome;
 
-use std::net::SocketAddr;
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use rand::Rng;
 
 use crate::compiled::{Config, Table};
 use crate::listener::{FilterChain, Listener};
-use crate::route::{Forward, HeaderEdits, Retry, Route, VirtualHost, WeightedCluster};
+use crate::route::{
+    Forward, HeaderEdits, Mirror, Retry, Route, RouteTable, VirtualHost, WeightedCluster,
+};
+use crate::tls::Subject;
+
+pub use hash::{Hashed, Made};
+pub(crate) use outcome::draw;
 
 /// What is known of a connection before its first request.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +37,40 @@ pub struct Connection<'a> {
     /// Those that the TLS hello names (ALPN), or `http/1.1`, `http/1.0`, `h2c` as found by the
     /// inspector.
     pub application_protocols: &'a [String],
+    /// The peer of the connection.
+    pub source: Option<SocketAddr>,
+}
+
+/// Who calls: what is known of the connection that a request came on.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller<'a> {
+    /// The peer of the connection.
+    pub direct: SocketAddr,
+    /// The client: the peer, or whom a trusted `x-forwarded-for` names.
+    pub client: IpAddr,
+    /// Where the connection meant to go, or the local address.
+    pub destination: SocketAddr,
+    /// TLS ends here.
+    pub encrypted: bool,
+    /// What the peer's certificate says; `None` when it presented none.
+    pub subject: Option<&'a Subject>,
+    /// Server name of the TLS hello; empty when there was none.
+    pub server_name: &'a str,
+}
+
+impl Default for Caller<'_> {
+    /// Nobody, from nowhere.
+    fn default() -> Self {
+        let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        Self {
+            direct: nowhere,
+            client: nowhere.ip(),
+            destination: nowhere,
+            encrypted: false,
+            subject: None,
+            server_name: "",
+        }
+    }
 }
 
 /// A request head as the rules see it.
@@ -43,20 +85,44 @@ pub trait Head {
     fn path_and_query(&self) -> &str;
     /// Value of a header by lower-case name; several values are joined by `,`
     /// (cookies by `; `). `None` when absent. Bytes that are not text count as absent.
-    fn header(&self, name: &str) -> Option<std::borrow::Cow<'_, str>>;
+    fn header(&self, name: &str) -> Option<Cow<'_, str>>;
+    /// Calls `take` with each value of a header by lower-case name that is text.
+    fn each_value(&self, name: &str, take: &mut dyn FnMut(&str)) {
+        if let Some(value) = self.header(name) {
+            take(&value);
+        }
+    }
+    /// Whether the header is there with bytes that are not text. Rules that ask for it deny.
+    fn is_unreadable(&self, _name: &str) -> bool {
+        false
+    }
+    /// The connection that it came on; without it, rules that ask for it deny.
+    fn caller(&self) -> Option<&Caller<'_>> {
+        None
+    }
 }
 
-/// What is done with a request.
+/// What is done with a request that passes the filters of its chain ([`crate::filters::pass`]).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision<'a> {
+    /// The route table.
+    pub table: &'a RouteTable,
     /// The virtual host taken.
     pub virtual_host: Option<&'a VirtualHost>,
     /// The route taken.
     pub route: Option<&'a Route>,
     /// The outcome.
     pub outcome: Outcome<'a>,
-    /// Injected wait before anything else.
-    pub delay: Option<Duration>,
+}
+
+impl<'a> Decision<'a> {
+    /// Edits of an answer given in place ([`Outcome::Direct`], [`Outcome::Redirect`]), in the order they
+    /// apply; those of an upstream's reply are in [`Target::response_edits`].
+    pub fn response_edits(&self) -> [&'a HeaderEdits; 4] {
+        outcome::edits(self.table, self.virtual_host, self.route, None, |levels| {
+            levels.response
+        })
+    }
 }
 
 /// What becomes of a request.
@@ -78,11 +144,6 @@ pub enum Outcome<'a> {
         /// Body.
         body: &'a str,
     },
-    /// An injected abort (flag FI).
-    Abort {
-        /// Status.
-        status: u16,
-    },
     /// No virtual host or no route: 404, flag NR.
     NotFound,
 }
@@ -96,18 +157,20 @@ pub struct Target<'a> {
     pub branch: &'a WeightedCluster,
     /// New path with query, when it changes.
     pub path: Option<String>,
-    /// New host, when it changes.
-    pub host: Option<&'a str>,
+    /// New host, when it changes; [`Forward::auto_host_rewrite`] is left to who knows the endpoint.
+    pub host: Option<Cow<'a, str>>,
     /// For the whole request (route's timeout; `None` without end).
     pub timeout: Option<Duration>,
-    /// Retry policy.
+    /// Retry policy of the route, else of its virtual host.
     pub retry: Option<&'a Retry>,
-    /// Clusters that get a copy of this request.
-    pub mirrors: Vec<&'a str>,
-    /// Edits of the request, in the order they apply.
-    pub request_edits: [&'a HeaderEdits; 2],
+    /// Those that get a copy of this request.
+    pub mirrors: Vec<&'a Mirror>,
+    /// Edits of the request, in the order they apply; before `path` and `host`.
+    pub request_edits: [&'a HeaderEdits; 4],
     /// Edits of the reply, in the order they apply.
-    pub response_edits: [&'a HeaderEdits; 2],
+    pub response_edits: [&'a HeaderEdits; 4],
+    /// For a balancer by hash.
+    pub hash: Hashed<'a>,
 }
 
 /// The listener and chain for a connection that arrived at `listener`.

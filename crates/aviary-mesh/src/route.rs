@@ -177,6 +177,10 @@ pub enum PathMatch {
 /// What becomes of a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all routes are of the largest kind"
+)]
 pub enum RouteAction {
     /// Sent upstream.
     Forward(Forward),
@@ -189,6 +193,10 @@ pub enum RouteAction {
 /// Sending upstream.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of Envoy's route action"
+)]
 pub struct Forward {
     /// One or more clusters; weights need not sum to 100, a single one takes everything.
     pub clusters: Vec<WeightedCluster>,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aviary_mesh::compiled::Table;
 use aviary_mesh::listener::{Direction, HttpChain, Listener, TcpChain};
-use aviary_mesh::resolve::{self, Connection};
+use aviary_mesh::resolve::{self, Caller, Connection};
 use aviary_mesh::tls::DownstreamTls;
 use aviary_mesh::{ChainAction, FilterChain, MeshConfig};
 use aviary_telemetry::trace;
@@ -107,6 +107,22 @@ impl Identity {
 }
 
 impl Link {
+    /// Who calls, as authorisation sees it.
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        Caller {
+            direct: self.remote,
+            client: self.remote.ip(),
+            destination: self.destination,
+            encrypted: self.tls().is_some(),
+            subject: self.tls().and_then(|peer| peer.subject.as_deref()),
+            server_name: self
+                .hello
+                .as_ref()
+                .and_then(|it| it.server_name.as_deref())
+                .unwrap_or_default(),
+        }
+    }
+
     /// Who the client is; `None` when the connection is not encrypted.
     pub(crate) fn tls(&self) -> Option<&Rc<Peer>> {
         self.tls.get()
@@ -145,6 +161,7 @@ impl Link {
                 None => "raw_buffer",
             },
             application_protocols: &self.protocols,
+            source: Some(self.remote),
         };
         let choice = resolve::chain(config, bound(config.mesh(), self.port)?, &connection)?;
         let listener = Arc::clone(config.mesh().listeners.get(&choice.listener.name)?);

@@ -97,7 +97,7 @@ impl Forward<'_> {
         if let Some(path) = &self.target.path {
             head.set_path(path);
         }
-        if let Some(host) = self.target.host {
+        if let Some(host) = &self.target.host {
             head.set_authority(host);
         }
         for edits in self.target.request_edits {

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use aviary_http::{Key, Name, RequestHead, Scheme};
+use aviary_mesh::filters::{self, Passage, Stop};
 use aviary_mesh::listener::{Direction, HttpChain};
-use aviary_mesh::resolve::{self, Decision, Head, Outcome};
+use aviary_mesh::rbac;
+use aviary_mesh::resolve::{self, Caller, Decision, Head, Outcome};
 use aviary_mesh::tls::misdirected;
 use aviary_telemetry::{Flags, Protocol, peer, trace};
 
@@ -17,28 +19,47 @@ use crate::http::downstream::Downstream;
 use crate::record::Exchange;
 use crate::reply::Reply;
 
-/// A request's head as the rules see it.
-struct Seen<'a>(&'a RequestHead);
+/// A request as the rules see it.
+struct Seen<'a> {
+    head: &'a RequestHead,
+    caller: Caller<'a>,
+}
 
 impl Head for Seen<'_> {
     fn method(&self) -> &str {
-        self.0.method()
+        self.head.method()
     }
 
     fn authority(&self) -> &str {
-        self.0.authority()
+        self.head.authority()
     }
 
     fn scheme(&self) -> &str {
-        self.0.scheme().text()
+        self.head.scheme().text()
     }
 
     fn path_and_query(&self) -> &str {
-        self.0.path()
+        self.head.path()
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.0.fields.joined(Key::from(name))
+        self.head.fields.joined(Key::from(name))
+    }
+
+    fn each_value(&self, name: &str, take: &mut dyn FnMut(&str)) {
+        let values = self.head.fields.get_all(Key::from(name));
+        values
+            .filter_map(|value| std::str::from_utf8(value).ok())
+            .for_each(take);
+    }
+
+    fn is_unreadable(&self, name: &str) -> bool {
+        let mut values = self.head.fields.get_all(Key::from(name));
+        values.any(|value| std::str::from_utf8(value).is_err())
+    }
+
+    fn caller(&self) -> Option<&Caller<'_>> {
+        Some(&self.caller)
     }
 }
 
@@ -146,17 +167,23 @@ async fn answer(
     meet_peer(link, identity, chain, head, exchange);
     exchange.asked(head);
     let table = identity.table().ok_or_else(Reply::no_route)?;
-    let decision = link
-        .worker
-        .random(|rng| resolve::request(table, &Seen(head), rng));
-    act(link, chain, decision, head, down, exchange).await
+    let seen = Seen {
+        head,
+        caller: link.caller(),
+    };
+    let (decision, passage) = link.worker.random(|rng| {
+        let decision = resolve::request(table, &seen, rng);
+        let passage = filters::pass(&chain.filters, &decision, &seen, rng);
+        (decision, passage)
+    });
+    act(link, chain, (decision, passage), head, down, exchange).await
 }
 
 /// Does what was decided.
 async fn act(
     link: &Rc<Link>,
     chain: &HttpChain,
-    decision: Decision<'_>,
+    (decision, passage): (Decision<'_>, Passage<'_>),
     head: &mut RequestHead,
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
@@ -175,13 +202,15 @@ async fn act(
     if let Some(upstream) = &upstream {
         exchange.service = upstream.service();
     }
-    if let Some(delay) = decision.delay {
+    if let Some(delay) = passage.delay {
         exchange.flag(Flags::DELAY_INJECTED);
         tokio::time::sleep(delay).await;
     }
+    if let Some(stop) = passage.stop {
+        return Err(stopped(stop));
+    }
     match decision.outcome {
         Outcome::NotFound => Err(Reply::no_route()),
-        Outcome::Abort { status } => Err(Reply::abort(status)),
         Outcome::Direct { status, body } => {
             Err(Reply::plain(status, "direct_response", body.to_owned()))
         }
@@ -203,6 +232,18 @@ async fn act(
             };
             forward.run(head, down, exchange).await
         }
+    }
+}
+
+/// The answer to a request that a filter does not let pass.
+fn stopped(stop: Stop<'_>) -> Reply {
+    match stop {
+        Stop::Abort { status, .. } => Reply::abort(status),
+        Stop::Preflight(_) => Reply::plain(200, "cors_response", ""),
+        Stop::Denied { policy } => Reply {
+            details: rbac::details(policy).into(),
+            ..Reply::plain(403, "", "RBAC: access denied")
+        },
     }
 }
 

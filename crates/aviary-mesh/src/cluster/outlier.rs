@@ -73,6 +73,7 @@ impl Outlier {
 /// The share of ejections by a counter in a row that is carried out, in percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_field_names, reason = "the names of what is enforced")]
 pub struct Enforcing {
     /// Of [`Outlier::consecutive_5xx`].
     pub consecutive_5xx: u32,

@@ -16,6 +16,10 @@ use crate::route::{Fault, RouteTable};
 /// Source: Envoy `HttpConnectionManager`. A timeout of `None` never ends anything.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of Envoy's connection manager"
+)]
 pub struct HttpChain {
     /// Statistics prefix, e.g. `outbound_0.0.0.0_9080`, `inbound_0.0.0.0_9080`.
     pub stat_prefix: String,

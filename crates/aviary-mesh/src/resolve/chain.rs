@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::trace::Trace;
 use super::{ChainChoice, Connection};
 use crate::compiled::Config;
@@ -76,9 +78,10 @@ fn matching_chain<'a>(
 
     let prefix = matches()
         .filter(|m| port_fits(m))
-        .filter_map(|m| prefix_rank(m, address))
+        .filter_map(|m| range_rank(&m.destination_ranges, address))
         .max()?;
-    let address_fits = |m: &ChainMatch| port_fits(m) && prefix_rank(m, address) == Some(prefix);
+    let address_fits =
+        |m: &ChainMatch| port_fits(m) && range_rank(&m.destination_ranges, address) == Some(prefix);
 
     let sni = matches()
         .filter(|m| address_fits(m))
@@ -104,29 +107,57 @@ fn matching_chain<'a>(
             ) == Some(transport)
     };
 
+    by_source(listener, connection, transport_fits)
+}
+
+/// The best of the chains that `fits` by what is known of the peer.
+fn by_source<'a>(
+    listener: &'a Listener,
+    connection: &Connection<'_>,
+    fits: impl Fn(&ChainMatch) -> bool,
+) -> Option<&'a FilterChain> {
+    let matches = || listener.chains.iter().map(|chain| &chain.matches);
     let application = connection.application_protocols;
-    let rank = |m: &ChainMatch| exact_rank(&m.application_protocols, application);
+    let application_rank = |m: &ChainMatch| exact_rank(&m.application_protocols, application);
     let best = matches()
-        .filter(|m| transport_fits(m))
-        .filter_map(&rank)
+        .filter(|m| fits(m))
+        .filter_map(application_rank)
+        .max()?;
+    let application_fits = |m: &ChainMatch| fits(m) && application_rank(m) == Some(best);
+
+    let source = connection.source;
+    let source_rank = |m: &ChainMatch| range_rank(&m.source_ranges, source.map(|it| it.ip()));
+    let nearest = matches()
+        .filter(|m| application_fits(m))
+        .filter_map(source_rank)
+        .max()?;
+    let source_fits = |m: &ChainMatch| application_fits(m) && source_rank(m) == Some(nearest);
+
+    let port_rank = |m: &ChainMatch| match (m.source_ports.as_slice(), source) {
+        ([], _) => Some(false),
+        (ports, Some(source)) => ports.contains(&source.port()).then_some(true),
+        (_, None) => None,
+    };
+    let port = matches()
+        .filter(|m| source_fits(m))
+        .filter_map(port_rank)
         .max()?;
     listener
         .chains
         .iter()
-        .find(|chain| transport_fits(&chain.matches) && rank(&chain.matches) == Some(best))
+        .find(|chain| source_fits(&chain.matches) && port_rank(&chain.matches) == Some(port))
 }
 
-/// Length of the longest prefix that holds `address`; 0 for a chain without a condition.
-fn prefix_rank(matches: &ChainMatch, address: Option<IpAddr>) -> Option<u8> {
-    if matches.destination_ranges.is_empty() {
+/// Length of the longest prefix that holds `address`; 0 without a condition.
+fn range_rank(ranges: &[IpNet], address: Option<IpAddr>) -> Option<u8> {
+    if ranges.is_empty() {
         return Some(0);
     }
-    let address = address?;
-    matches
-        .destination_ranges
+    let address = address?.to_canonical();
+    ranges
         .iter()
         .filter(|range| range.contains(&address))
-        .map(ipnet::IpNet::prefix_len)
+        .map(IpNet::prefix_len)
         .max()
 }
 

@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 
-use super::Head;
+use rand::Rng;
+
 use super::trace::Trace;
+use super::{Head, draw};
 use crate::matcher::{HeaderMatch, QueryMatch};
 use crate::route::{PathMatch, RouteMatch};
 
 /// A path without query and fragment, and what was cut off (with its `?` or `#`).
-pub(super) fn split_path(path_and_query: &str) -> (&str, &str) {
+pub(crate) fn split_path(path_and_query: &str) -> (&str, &str) {
     let end = path_and_query
         .find(['?', '#'])
         .unwrap_or(path_and_query.len());
@@ -16,10 +18,19 @@ pub(super) fn split_path(path_and_query: &str) -> (&str, &str) {
 }
 
 /// Whether all conditions hold; the first that does not is noted.
-pub(super) fn holds(matches: &RouteMatch, head: &impl Head, trace: &mut impl Trace) -> bool {
+pub(super) fn holds(
+    matches: &RouteMatch,
+    head: &impl Head,
+    rng: &mut impl Rng,
+    trace: &mut impl Trace,
+) -> bool {
     let (path, query) = split_path(head.path_and_query());
     if !path_holds(&matches.path, path, matches.ignore_case) {
         trace.note(|| format!("path {path} does not match {}", describe(&matches.path)));
+        return false;
+    }
+    if matches.grpc && !is_grpc(head) {
+        trace.note(|| "it is no request of gRPC".to_owned());
         return false;
     }
     if let Some(failed) = matches
@@ -36,6 +47,12 @@ pub(super) fn holds(matches: &RouteMatch, head: &impl Head, trace: &mut impl Tra
         .find(|condition| !query_holds(condition, query))
     {
         trace.note(|| format!("condition on query parameter {} does not hold", failed.name));
+        return false;
+    }
+    if let Some(percent) = matches.share_percent
+        && !draw(percent, rng)
+    {
+        trace.note(|| format!("it is not in the share of {percent} %"));
         return false;
     }
     true
@@ -73,7 +90,7 @@ fn path_holds(wanted: &PathMatch, path: &str, ignore_case: bool) -> bool {
     }
 }
 
-fn header_holds(condition: &HeaderMatch, head: &impl Head) -> bool {
+pub(crate) fn header_holds(condition: &HeaderMatch, head: &impl Head) -> bool {
     let value = match condition.name.as_str() {
         ":method" => Some(Cow::Borrowed(head.method())),
         ":authority" => Some(Cow::Borrowed(head.authority())),
@@ -95,18 +112,31 @@ fn header_holds(condition: &HeaderMatch, head: &impl Head) -> bool {
 }
 
 fn query_holds(condition: &QueryMatch, query: &str) -> bool {
-    let query = query.strip_prefix('?').unwrap_or_default();
-    let query = query.split_once('#').map_or(query, |(query, _)| query);
-    let value = query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .find_map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (name == condition.name).then_some(value)
-        });
-    match (value, &condition.value) {
+    match (query_value(&condition.name, query), &condition.value) {
         (None, _) => false,
         (Some(_), None) => true,
         (Some(value), Some(wanted)) => wanted.matches(value, condition.ignore_case),
     }
+}
+
+/// The first value of a query parameter, as it was written.
+pub(super) fn query_value<'q>(name: &str, path_and_query: &'q str) -> Option<&'q str> {
+    let end = path_and_query.find('#').unwrap_or(path_and_query.len());
+    let (_, query) = path_and_query.get(..end)?.split_once('?')?;
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .find_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (key == name).then_some(value)
+        })
+}
+
+/// Source: Envoy `Grpc::Common::isGrpcRequestHeaders`.
+fn is_grpc(head: &impl Head) -> bool {
+    head.header("content-type").is_some_and(|value| {
+        value
+            .strip_prefix("application/grpc")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('+'))
+    })
 }

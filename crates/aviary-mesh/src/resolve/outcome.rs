@@ -1,13 +1,17 @@
 //! From a request head to what is done with the request.
 
+use std::borrow::Cow;
+
 use rand::Rng;
 
 use super::condition::{holds, split_path};
+use super::hash::hash;
 use super::trace::Trace;
 use super::{Decision, Head, Outcome, Target};
 use crate::compiled::{Rewrite, Table, without_port};
 use crate::route::{
-    Forward, PathMatch, PathRewrite, Redirect, Route, RouteAction, RouteMatch, WeightedCluster,
+    Forward, HeaderEdits, PathMatch, PathRewrite, Redirect, Route, RouteAction, RouteMatch,
+    RouteTable, VirtualHost, WeightedCluster,
 };
 
 pub(super) fn decide<'a>(
@@ -16,30 +20,39 @@ pub(super) fn decide<'a>(
     rng: &mut impl Rng,
     trace: &mut impl Trace,
 ) -> Decision<'a> {
-    let not_found = |virtual_host| Decision {
+    let source: &'a RouteTable = table.table();
+    let without_route = |virtual_host, outcome| Decision {
+        table: source,
         virtual_host,
         route: None,
-        outcome: Outcome::NotFound,
-        delay: None,
+        outcome,
     };
     let Some(host) = table.virtual_host(head.authority()) else {
         trace.note(|| {
             format!(
                 "no virtual host of {} for {}: 404",
-                table.table().name,
+                source.name,
                 head.authority()
             )
         });
-        return not_found(None);
+        return without_route(None, Outcome::NotFound);
     };
-    let virtual_host = &table.table().virtual_hosts[host];
+    let virtual_host = &source.virtual_hosts[host];
     trace.note(|| format!("host {} belongs to {}", head.authority(), virtual_host.name));
+    if virtual_host.require_tls && !came_by_tls(head) {
+        trace.note(|| "TLS is required: redirected to https".to_owned());
+        let redirect = Outcome::Redirect {
+            status: 301,
+            location: format!("https://{}{}", head.authority(), head.path_and_query()),
+        };
+        return without_route(Some(virtual_host), redirect);
+    }
     let found = virtual_host
         .routes
         .iter()
         .enumerate()
         .find(|(number, route)| {
-            let taken = holds(&route.matches, head, trace);
+            let taken = holds(&route.matches, head, rng, trace);
             trace.note(|| {
                 format!(
                     "route {}: {}",
@@ -51,46 +64,191 @@ pub(super) fn decide<'a>(
         });
     let Some((number, route)) = found else {
         trace.note(|| format!("no route of {} matches: 404", virtual_host.name));
-        return not_found(Some(virtual_host));
+        return without_route(Some(virtual_host), Outcome::NotFound);
     };
-    let (delay, abort) = draw_fault(route, rng, trace);
-    let outcome = match abort {
-        Some(status) => Outcome::Abort { status },
-        None => act(route, table.rewrite(host, number), head, rng, trace),
+    let place = Place {
+        table: source,
+        virtual_host,
+        route,
+        rewrite: table.rewrite(host, number),
     };
     Decision {
+        table: source,
         virtual_host: Some(virtual_host),
         route: Some(route),
-        outcome,
-        delay,
+        outcome: place.act(head, rng, trace),
     }
 }
 
-fn act<'a>(
+/// What the proxy before us says, else what the connection is.
+fn came_by_tls(head: &impl Head) -> bool {
+    match head.header("x-forwarded-proto") {
+        Some(proto) => proto.eq_ignore_ascii_case("https"),
+        None => head.scheme() == "https",
+    }
+}
+
+/// Edits of one level.
+#[derive(Clone, Copy)]
+pub(super) struct Levels<'a> {
+    pub(super) request: &'a HeaderEdits,
+    pub(super) response: &'a HeaderEdits,
+}
+
+static NO_EDITS: HeaderEdits = HeaderEdits {
+    set: Vec::new(),
+    add: Vec::new(),
+    remove: Vec::new(),
+    add_if_absent: Vec::new(),
+    replace: Vec::new(),
+};
+
+/// Edits of all levels in the order that they apply: from the branch up to the table, or down to
+/// the branch where the most specific ones are to win.
+///
+/// Source: Envoy `RouteEntryImplBase::getRequestHeaderParsers`.
+pub(super) fn edits<'a>(
+    table: &'a RouteTable,
+    virtual_host: Option<&'a VirtualHost>,
+    route: Option<&'a Route>,
+    branch: Option<&'a WeightedCluster>,
+    of: impl Fn(Levels<'a>) -> &'a HeaderEdits,
+) -> [&'a HeaderEdits; 4] {
+    let pick = |levels: Option<Levels<'a>>| levels.map_or(&NO_EDITS, &of);
+    let mut all = [
+        pick(branch.map(|it| Levels {
+            request: &it.request_headers,
+            response: &it.response_headers,
+        })),
+        pick(route.map(|it| Levels {
+            request: &it.request_headers,
+            response: &it.response_headers,
+        })),
+        pick(virtual_host.map(|it| Levels {
+            request: &it.request_headers,
+            response: &it.response_headers,
+        })),
+        of(Levels {
+            request: &table.request_headers,
+            response: &table.response_headers,
+        }),
+    ];
+    if table.most_specific_edits_win {
+        all.reverse();
+    }
+    all
+}
+
+/// A route with what stands around it.
+struct Place<'a> {
+    table: &'a RouteTable,
+    virtual_host: &'a VirtualHost,
     route: &'a Route,
-    rewrite: Option<&Rewrite>,
+    rewrite: Option<&'a Rewrite>,
+}
+
+impl<'a> Place<'a> {
+    fn act(&self, head: &impl Head, rng: &mut impl Rng, trace: &mut impl Trace) -> Outcome<'a> {
+        match &self.route.action {
+            RouteAction::Redirect(redirect) => {
+                let location = location(redirect, &self.route.matches, self.rewrite, head);
+                trace.note(|| format!("redirect {} to {location}", redirect.status));
+                Outcome::Redirect {
+                    status: redirect.status,
+                    location,
+                }
+            }
+            RouteAction::Direct(direct) => {
+                trace.note(|| format!("answered in place with {}", direct.status));
+                Outcome::Direct {
+                    status: direct.status,
+                    body: &direct.body,
+                }
+            }
+            RouteAction::Forward(forward) => self
+                .target(forward, head, rng, trace)
+                .map_or(Outcome::NotFound, Outcome::Forward),
+        }
+    }
+
+    fn target(
+        &self,
+        forward: &'a Forward,
+        head: &impl Head,
+        rng: &mut impl Rng,
+        trace: &mut impl Trace,
+    ) -> Option<Target<'a>> {
+        let hash = hash(&forward.hash, head);
+        let branch = choose_branch(forward, hash.value, rng)?;
+        trace.note(|| match forward.clusters.len() {
+            1 => format!("cluster {}", branch.name),
+            count => format!(
+                "cluster {} {} with weight {} of {count}",
+                branch.name,
+                match hash.value {
+                    Some(_) if forward.hash_split => "follows the hash",
+                    _ => "drawn",
+                },
+                branch.weight
+            ),
+        });
+        let mirrors = forward
+            .mirrors
+            .iter()
+            .filter(|mirror| draw(mirror.percent, rng))
+            .collect::<Vec<_>>();
+        for mirror in &mirrors {
+            trace.note(|| format!("copy to {}", mirror.cluster));
+        }
+        let path = self.new_path(forward, head);
+        if let Some(path) = &path {
+            trace.note(|| format!("path becomes {path}"));
+        }
+        let pick = |of: fn(Levels<'a>) -> &'a HeaderEdits| {
+            let (host, route) = (Some(self.virtual_host), Some(self.route));
+            edits(self.table, host, route, Some(branch), of)
+        };
+        Some(Target {
+            forward,
+            branch,
+            path,
+            host: new_host(forward, branch, head),
+            timeout: forward.timeout,
+            retry: forward.retry.as_ref().or(self.virtual_host.retry.as_ref()),
+            mirrors,
+            request_edits: pick(|levels| levels.request),
+            response_edits: pick(|levels| levels.response),
+            hash,
+        })
+    }
+
+    fn new_path(&self, forward: &Forward, head: &impl Head) -> Option<String> {
+        let wanted = forward.rewrite.as_ref()?;
+        let (path, query) = split_path(head.path_and_query());
+        let new = match (wanted, self.rewrite) {
+            (PathRewrite::Prefix(prefix), _) => replace_matched(&self.route.matches, path, prefix),
+            (PathRewrite::Regex { .. }, Some(rewrite)) => rewrite.apply(path),
+            (PathRewrite::Regex { .. }, None) => path.to_owned(),
+        };
+        Some(new + query)
+    }
+}
+
+fn new_host<'a>(
+    forward: &'a Forward,
+    branch: &'a WeightedCluster,
     head: &impl Head,
-    rng: &mut impl Rng,
-    trace: &mut impl Trace,
-) -> Outcome<'a> {
-    match &route.action {
-        RouteAction::Redirect(redirect) => {
-            let location = location(redirect, &route.matches, head);
-            trace.note(|| format!("redirect {} to {location}", redirect.status));
-            Outcome::Redirect {
-                status: redirect.status,
-                location,
-            }
-        }
-        RouteAction::Direct(direct) => {
-            trace.note(|| format!("answered in place with {}", direct.status));
-            Outcome::Direct {
-                status: direct.status,
-                body: &direct.body,
-            }
-        }
-        RouteAction::Forward(forward) => target(route, forward, rewrite, head, rng, trace)
-            .map_or(Outcome::NotFound, Outcome::Forward),
+) -> Option<Cow<'a, str>> {
+    if let Some(host) = &forward.host_rewrite {
+        return Some(Cow::Borrowed(host));
+    }
+    let named = forward.host_rewrite_header.as_ref();
+    let named = named
+        .and_then(|name| head.header(name))
+        .filter(|host| !host.is_empty());
+    match named {
+        Some(host) => Some(Cow::Owned(host.into_owned())),
+        None => branch.host_rewrite.as_deref().map(Cow::Borrowed),
     }
 }
 
@@ -104,43 +262,21 @@ fn label(number: usize, route: &Route) -> String {
 }
 
 /// True for `percent` of all draws, in steps of a millionth as Envoy's fractions.
-pub(super) fn draw(percent: f64, rng: &mut impl Rng) -> bool {
+pub(crate) fn draw(percent: f64, rng: &mut impl Rng) -> bool {
     if percent <= 0.0 {
         return false;
     }
     percent >= 100.0 || rng.random_range(0.0..100.0) < percent
 }
 
-fn draw_fault(
-    route: &Route,
+/// By the hash when the split follows it: growing shares at the end of the list only add clients.
+///
+/// Source: Envoy `RouteEntryImplBase::pickWeightedCluster`.
+fn choose_branch<'a>(
+    forward: &'a Forward,
+    hash: Option<u64>,
     rng: &mut impl Rng,
-    trace: &mut impl Trace,
-) -> (Option<std::time::Duration>, Option<u16>) {
-    // A redirect or direct response is a route too, and Envoy's fault filter comes before it.
-    let Some(fault) = &route.fault else {
-        return (None, None);
-    };
-    let delay = fault
-        .delay
-        .as_ref()
-        .filter(|delay| draw(delay.percent, rng));
-    let abort = fault
-        .abort
-        .as_ref()
-        .filter(|abort| draw(abort.percent, rng));
-    if let Some(delay) = delay {
-        trace.note(|| format!("fault: delay of {:?}", delay.duration));
-    }
-    if let Some(abort) = abort {
-        trace.note(|| format!("fault: abort with {}", abort.status));
-    }
-    (
-        delay.map(|delay| delay.duration),
-        abort.map(|abort| abort.status),
-    )
-}
-
-fn choose_branch<'a>(forward: &'a Forward, rng: &mut impl Rng) -> Option<&'a WeightedCluster> {
+) -> Option<&'a WeightedCluster> {
     if let [single] = forward.clusters.as_slice() {
         return Some(single);
     }
@@ -152,7 +288,10 @@ fn choose_branch<'a>(forward: &'a Forward, rng: &mut impl Rng) -> Option<&'a Wei
     if total == 0 {
         return forward.clusters.first();
     }
-    let mut drawn = rng.random_range(0..total);
+    let mut drawn = match hash {
+        Some(hash) if forward.hash_split => hash % total,
+        _ => rng.random_range(0..total),
+    };
     forward.clusters.iter().find(|branch| {
         let weight = u64::from(branch.weight);
         if drawn < weight {
@@ -160,60 +299,6 @@ fn choose_branch<'a>(forward: &'a Forward, rng: &mut impl Rng) -> Option<&'a Wei
         }
         drawn -= weight;
         false
-    })
-}
-
-fn target<'a>(
-    route: &'a Route,
-    forward: &'a Forward,
-    rewrite: Option<&Rewrite>,
-    head: &impl Head,
-    rng: &mut impl Rng,
-    trace: &mut impl Trace,
-) -> Option<Target<'a>> {
-    let branch = choose_branch(forward, rng)?;
-    trace.note(|| match forward.clusters.len() {
-        1 => format!("cluster {}", branch.name),
-        count => format!(
-            "cluster {} drawn with weight {} of {count}",
-            branch.name, branch.weight
-        ),
-    });
-    let mirrors = forward
-        .mirrors
-        .iter()
-        .filter(|mirror| draw(mirror.percent, rng))
-        .map(|mirror| mirror.cluster.as_str())
-        .collect::<Vec<_>>();
-    if !mirrors.is_empty() {
-        trace.note(|| format!("copies to {}", mirrors.join(", ")));
-    }
-    let path = forward.rewrite.as_ref().map(|wanted| {
-        let (path, query) = split_path(head.path_and_query());
-        let new = match (wanted, rewrite) {
-            (PathRewrite::Prefix(prefix), _) => replace_matched(&route.matches, path, prefix),
-            (PathRewrite::Regex { .. }, Some(rewrite)) => rewrite.apply(path),
-            (PathRewrite::Regex { .. }, None) => path.to_owned(),
-        };
-        new + query
-    });
-    if let Some(path) = &path {
-        trace.note(|| format!("path becomes {path}"));
-    }
-    let host = forward
-        .host_rewrite
-        .as_deref()
-        .or(branch.host_rewrite.as_deref());
-    Some(Target {
-        forward,
-        branch,
-        path,
-        host,
-        timeout: forward.timeout,
-        retry: forward.retry.as_ref(),
-        mirrors,
-        request_edits: [&branch.request_headers, &route.request_headers],
-        response_edits: [&branch.response_headers, &route.response_headers],
     })
 }
 
@@ -228,7 +313,12 @@ fn replace_matched(matches: &RouteMatch, path: &str, new: &str) -> String {
     format!("{new}{rest}")
 }
 
-fn location(redirect: &Redirect, matches: &RouteMatch, head: &impl Head) -> String {
+fn location(
+    redirect: &Redirect,
+    matches: &RouteMatch,
+    rewrite: Option<&Rewrite>,
+    head: &impl Head,
+) -> String {
     let scheme = redirect.scheme.as_deref().unwrap_or_else(|| head.scheme());
     let host = match &redirect.host {
         Some(host) => host,
@@ -251,12 +341,14 @@ fn location(redirect: &Redirect, matches: &RouteMatch, head: &impl Head) -> Stri
         (_, Some(port)) => format!(":{port}"),
     };
     let (path, query) = split_path(head.path_and_query());
-    let path = match (&redirect.path, &redirect.prefix) {
+    let query = if redirect.strip_query { "" } else { query };
+    let path = match (&redirect.path, &redirect.prefix, rewrite) {
         // A query in the new path takes the place of the request's.
-        (Some(new), _) if new.contains('?') => new.clone(),
-        (Some(new), _) => format!("{new}{query}"),
-        (None, Some(prefix)) => replace_matched(matches, path, prefix) + query,
-        (None, None) => head.path_and_query().to_owned(),
+        (Some(new), _, _) if new.contains('?') => new.clone(),
+        (Some(new), _, _) => format!("{new}{query}"),
+        (None, Some(prefix), _) => replace_matched(matches, path, prefix) + query,
+        (None, None, Some(rewrite)) => rewrite.apply(path) + query,
+        (None, None, None) => format!("{path}{query}"),
     };
     format!("{scheme}://{host}{port}{path}")
 }

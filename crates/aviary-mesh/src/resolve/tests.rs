@@ -8,10 +8,7 @@ use super::*;
 use crate::MeshConfig;
 use crate::listener::{ChainAction, ChainMatch, Direction, TcpChain};
 use crate::matcher::{FullRegex, HeaderMatch, QueryMatch, StringMatch};
-use crate::route::{
-    DirectResponse, Fault, FaultAbort, FaultDelay, Mirror, PathMatch, PathRewrite, Redirect,
-    RouteAction, RouteMatch, RouteTable,
-};
+use crate::route::{Mirror, PathMatch, PathRewrite, Redirect, RouteAction, RouteMatch, RouteTable};
 
 struct Request {
     method: &'static str,
@@ -106,7 +103,6 @@ fn outcome(table: &Table, head: &Request) -> String {
         }
         Outcome::Redirect { status, location } => format!("{status} {location}"),
         Outcome::Direct { status, body } => format!("{status} {body}"),
-        Outcome::Abort { status } => format!("abort {status}"),
         Outcome::NotFound => "not found".to_owned(),
     }
 }
@@ -328,7 +324,7 @@ fn host_rewrite_of_the_route_beats_the_branchs() {
         )]);
         let mut rng = SmallRng::seed_from_u64(1);
         match request(&table, &get("/", &[]), &mut rng).outcome {
-            Outcome::Forward(target) => target.host.map(str::to_owned),
+            Outcome::Forward(target) => target.host.map(Cow::into_owned),
             _ => None,
         }
     };
@@ -420,45 +416,6 @@ fn redirect_parts_follow_envoy() {
 }
 
 #[test]
-fn fault_delays_and_aborts_before_the_action() {
-    let fault = Fault {
-        delay: Some(FaultDelay {
-            duration: Duration::from_secs(7),
-            percent: 100.0,
-        }),
-        abort: Some(FaultAbort {
-            status: 555,
-            percent: 50.0,
-            ..FaultAbort::default()
-        }),
-        ..Fault::default()
-    };
-    let direct = RouteAction::Direct(DirectResponse {
-        status: 200,
-        body: "ok".to_owned(),
-    });
-    let table = table(vec![Route {
-        fault: Some(fault),
-        ..route(RouteMatch::default(), direct)
-    }]);
-    let mut rng = SmallRng::seed_from_u64(3);
-    let head = get("/", &[]);
-    let decisions: Vec<_> = (0..1_000)
-        .map(|_| request(&table, &head, &mut rng))
-        .collect();
-    assert!(
-        decisions
-            .iter()
-            .all(|decision| decision.delay == Some(Duration::from_secs(7)))
-    );
-    let aborted = decisions
-        .iter()
-        .filter(|decision| decision.outcome == Outcome::Abort { status: 555 })
-        .count();
-    assert!((440..560).contains(&aborted), "{aborted}");
-}
-
-#[test]
 fn mirror_share_is_drawn() {
     let mirror = |cluster: &str, percent| Mirror {
         cluster: cluster.to_owned(),
@@ -483,8 +440,8 @@ fn mirror_share_is_drawn() {
         let Outcome::Forward(target) = request(&table, &get("/", &[]), &mut rng).outcome else {
             panic!("a forward")
         };
-        for cluster in target.mirrors {
-            *counts.entry(cluster.to_owned()).or_insert(0) += 1;
+        for mirror in target.mirrors {
+            *counts.entry(mirror.cluster.clone()).or_insert(0) += 1;
         }
     }
     assert_eq!(counts["all"], 1_000);
@@ -668,6 +625,7 @@ fn chain_most_specific_match_wins_criterion_by_criterion() {
             server_name,
             transport_protocol,
             application_protocols: &application_protocols,
+            source: None,
         };
         let listener = listener("l", "0.0.0.0:15006", true, chains());
         assert_eq!(

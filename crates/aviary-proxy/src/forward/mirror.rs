@@ -7,6 +7,7 @@ use std::task::Poll;
 use aviary_http::{Framing, RequestHead, ResponseHead};
 use aviary_mesh::balance::Avoid;
 use aviary_mesh::circuit::Resource;
+use aviary_mesh::route::Mirror;
 use bytes::Bytes;
 
 use super::body::RequestBody;
@@ -14,9 +15,10 @@ use crate::connection::Link;
 use crate::http::body::{Error, Fill, Kept, Side, Source as _, poll_move};
 use crate::upstream::{Lease, Upstream};
 
-/// Sends a copy to each of the clusters named.
-pub(super) fn send(link: &Rc<Link>, names: &[&str], head: &RequestHead, body: &RequestBody) {
-    for name in names {
+/// Sends a copy to each.
+pub(super) fn send(link: &Rc<Link>, mirrors: &[&Mirror], head: &RequestHead, body: &RequestBody) {
+    for mirror in mirrors {
+        let name = &mirror.cluster;
         let Some(upstream) = link.worker.upstreams().get(name) else {
             continue;
         };

@@ -3,6 +3,7 @@ use std::{borrow::Cow, collections::BTreeMap, net::SocketAddr, sync::Arc};
 use aviary_api::selector::Labels;
 use aviary_mesh::{
     ChainAction, MeshConfig, compiled,
+    filters::{self, Stop},
     resolve::{self, Connection, Head, Outcome},
 };
 use rand::{SeedableRng, rngs::SmallRng};
@@ -215,10 +216,14 @@ fn answer(
         .expect("the table is in the configuration");
     let head = Request::new(request);
     let decision = resolve::request(table, &head, rng);
-    let delay = decision
+    let passage = filters::pass(&http.filters, &decision, &head, rng);
+    let delay = passage
         .delay
         .map(|delay| format!(" after {delay:?}"))
         .unwrap_or_default();
+    if let Some(Stop::Abort { status, .. }) = passage.stop {
+        return format!("abort {status}{delay}");
+    }
     let outcome = match &decision.outcome {
         Outcome::Forward(target) => {
             let name = &target.branch.name;
@@ -231,20 +236,19 @@ fn answer(
             if let Some(path) = &target.path {
                 put(&mut text, format_args!(" path={path}"));
             }
-            if let Some(host) = target.host {
+            if let Some(host) = &target.host {
                 put(&mut text, format_args!(" host={host}"));
             }
             if let Some(timeout) = target.timeout {
                 put(&mut text, format_args!(" timeout={timeout:?}"));
             }
             for mirror in &target.mirrors {
-                put(&mut text, format_args!(" mirror={mirror}"));
+                put(&mut text, format_args!(" mirror={}", mirror.cluster));
             }
             text
         }
         Outcome::Redirect { status, location } => format!("{status} {location}"),
         Outcome::Direct { status, body } => format!("{status} {body}"),
-        Outcome::Abort { status } => format!("abort {status}"),
         Outcome::NotFound => "404 NR".to_owned(),
     };
     outcome + &delay

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use aviary_mesh::compiled::Config;
+use aviary_mesh::filters;
 use aviary_mesh::listener::{ChainAction, HttpChain, Listener};
 use aviary_mesh::resolve::{self, Connection};
 use aviary_mesh::{MeshConfig, endpoint};
@@ -106,6 +107,7 @@ fn explain(
         server_name: tls.then(|| asked.host()),
         transport_protocol: if tls { "tls" } else { "raw_buffer" },
         application_protocols: &["http/1.1".to_owned()],
+        source: None,
     };
     let (choice, reasons) = resolve::explain_chain(&config, bound, &connection);
     let mut report = Report::new(asked, reasons);
@@ -131,6 +133,7 @@ fn request(config: &Config, chain: &HttpChain, asked: &Asked, live: &str, report
     let mut rng = SmallRng::seed_from_u64(0);
     let (decision, reasons) = resolve::explain(table, asked, &mut rng);
     report.reasons.extend(reasons);
+    report.passes(&filters::pass(&chain.filters, &decision, asked, &mut rng));
     let health = rows::health(live);
     report.decided(&decision, |cluster| {
         let Some(known) = config.mesh().clusters.get(cluster) else {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use aviary_mesh::filters::{Passage, Stop};
 use aviary_mesh::resolve::{Decision, Outcome, Target};
 use aviary_mesh::route::HeaderEdits;
 use serde::Serialize;
@@ -63,21 +64,38 @@ impl Report {
         outcome.clone_into(&mut self.outcome);
     }
 
-    /// Takes a decision; `endpoints` gives addresses and health of a cluster.
+    /// Takes what the filters of the chain do.
+    pub(super) fn passes(&mut self, passage: &Passage<'_>) {
+        self.settings.extend(
+            passage
+                .delay
+                .map(|delay| format!("waits {} first (fault)", time(delay))),
+        );
+        match &passage.stop {
+            None => {}
+            Some(Stop::Abort { status, .. }) => {
+                self.ends(&format!("answered with {status} (fault)"));
+            }
+            Some(Stop::Preflight(_)) => self.ends("answered with 200 (cross-origin preflight)"),
+            Some(Stop::Denied { policy }) => self.ends(&match policy {
+                Some(policy) => format!("answered with 403 (denied by {policy})"),
+                None => "answered with 403 (no policy allows it)".to_owned(),
+            }),
+        }
+    }
+
+    /// Takes a decision, unless a filter ended it; `endpoints` gives addresses and health of a cluster.
     pub(super) fn decided(
         &mut self,
         decision: &Decision<'_>,
         endpoints: impl Fn(&str) -> Vec<(String, String)>,
     ) {
         self.route = decision.route.map(|route| route.name.clone());
-        self.settings.extend(
-            decision
-                .delay
-                .map(|delay| format!("waits {} first (fault)", time(delay))),
-        );
+        if !self.outcome.is_empty() {
+            return;
+        }
         self.outcome = match &decision.outcome {
             Outcome::NotFound => "answered with 404".to_owned(),
-            Outcome::Abort { status, .. } => format!("answered with {status} (fault)"),
             Outcome::Direct { status, .. } => format!("answered in place with {status}"),
             Outcome::Redirect { status, location } => {
                 format!("redirected ({status}) to {location}")
