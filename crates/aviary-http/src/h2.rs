@@ -32,8 +32,9 @@ impl RequestHead {
         let authority = authority(&parts.uri, seen.host)?;
         let path = match parts.uri.path_and_query() {
             Some(path) => path.as_str(),
-            None if parts.method == http::Method::CONNECT => "",
-            None => "/",
+            // `https://a` means its root; what has no scheme is an authority, and for CONNECT only.
+            None if parts.uri.scheme().is_some() => "/",
+            None => "",
         };
         let well_formed = match path {
             "" => parts.method == http::Method::CONNECT,
