@@ -41,7 +41,7 @@ pub(super) fn raise_descriptors() -> u64 {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Meter {
     /// The process' own resident memory.
-    Process { limit: u64, page: u64 },
+    Process { limit: u64 },
     /// The control group's memory, without what the kernel can give back at once.
     Group { limit: u64, folder: PathBuf },
 }
@@ -49,16 +49,14 @@ enum Meter {
 impl Meter {
     fn limit(&self) -> u64 {
         match self {
-            Self::Process { limit, .. } | Self::Group { limit, .. } => *limit,
+            Self::Process { limit } | Self::Group { limit, .. } => *limit,
         }
     }
 
     /// Bytes in use; `None` when the system does not say.
     fn used(&self) -> Option<u64> {
         match self {
-            Self::Process { page, .. } => {
-                resident_pages(&fs::read_to_string("/proc/self/statm").ok()?).map(|it| it * page)
-            }
+            Self::Process { .. } => resident(&fs::read_to_string("/proc/self/status").ok()?),
             Self::Group { folder, .. } => {
                 let used = number(&folder.join("memory.current"))?;
                 let stat = fs::read_to_string(folder.join("memory.stat")).ok()?;
@@ -100,8 +98,7 @@ pub(crate) async fn watch(gate: Arc<Gate>, limit: Option<u64>) {
 }
 
 fn meters(limit: Option<u64>) -> Vec<Meter> {
-    let page = rustix::param::page_size() as u64;
-    let own = limit.map(|limit| Meter::Process { limit, page });
+    let own = limit.map(|limit| Meter::Process { limit });
     let group = fs::read_to_string("/proc/self/cgroup")
         .ok()
         .and_then(|text| group_meter(Path::new(GROUPS), group_of(&text)?));
@@ -138,8 +135,13 @@ fn number(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
-fn resident_pages(statm: &str) -> Option<u64> {
-    statm.split_whitespace().nth(1)?.parse().ok()
+/// Resident memory in the words of `/proc/self/status`, in bytes.
+fn resident(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes << 10)
 }
 
 /// Page cache that nobody has used lately.
@@ -171,10 +173,7 @@ mod tests {
 
     #[test]
     fn used_of_this_process_is_read() {
-        let meter = Meter::Process {
-            limit: 1,
-            page: rustix::param::page_size() as u64,
-        };
+        let meter = Meter::Process { limit: 1 };
         assert!(meter.used().unwrap() > 100_000);
         assert_eq!(
             group_of("1:cpu:/x\n0::/user.slice/a\n"),
