@@ -126,9 +126,19 @@ impl Fields {
     pub fn remove<'k>(&mut self, key: impl Into<Key<'k>>) -> bool {
         let key = key.into();
         let Self { bytes, lines } = self;
-        let before = lines.len();
-        lines.retain(|line| !is(bytes, line, &key));
-        lines.len() < before
+        // Mostly there is none, or one.
+        let Some(first) = lines.iter().position(|line| is(bytes, line, &key)) else {
+            return false;
+        };
+        let mut kept = first;
+        for at in first + 1..lines.len() {
+            if !is(bytes, &lines[at], &key) {
+                lines[kept] = lines[at];
+                kept += 1;
+            }
+        }
+        lines.truncate(kept);
+        true
     }
 
     /// Removes the fields for which `gone` is true of name (as sent) and number, in one pass.

@@ -249,7 +249,7 @@ impl Forward<'_> {
         exchange.chose(&choice);
         let active = choice.host.enter();
         let mut attempt = Attempt::new(self, retried);
-        let mut answer = ResponseHead::new(200);
+        let mut answer = worker.take_head();
         let sent = attempt
             .send(head, upgrade, body, down, &choice, deadline, &mut answer)
             .await;
@@ -306,6 +306,7 @@ impl Forward<'_> {
             exchange.client_left();
             return Ok(After::Over);
         }
+        self.link.worker.keep_head(answer.head);
         answer.attempt.pass_body(body, down, exchange).await;
         Ok(After::Over)
     }

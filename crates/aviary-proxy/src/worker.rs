@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use aviary_http::ResponseHead;
 use aviary_mesh::cluster::ServiceLabels;
 use aviary_mesh::endpoint::WorkloadLabels;
 use aviary_telemetry::access_log::line::Entry;
@@ -27,6 +28,9 @@ use crate::upstream::{Upstreams, report};
 
 /// Idle connections are looked at this often.
 const SWEEP: Duration = Duration::from_secs(5);
+
+/// Heads whose memory is kept; each may have the size of the largest head.
+const HEADS: usize = 8;
 
 /// A connection without a request is closed so long after the drain began. Until then a client
 /// that asks once more is answered and told that the connection ends; one that was closed at once
@@ -97,6 +101,7 @@ pub(crate) struct Worker {
     upstreams: Upstreams,
     recorder: RefCell<Recorder>,
     peers: RefCell<Peers>,
+    heads: RefCell<Vec<ResponseHead>>,
     unknown: (Arc<WorkloadLabels>, Arc<ServiceLabels>),
     log: mpsc::Sender<Entry>,
     log_dropped: Cell<u64>,
@@ -106,11 +111,12 @@ pub(crate) struct Worker {
     quiet_end: CancellationToken,
     streams: TaskTracker,
     draining: Cell<bool>,
+    quiet_ended: Cell<bool>,
     gate: Arc<Gate>,
 }
 
 impl Worker {
-    fn new(options: &Options, log: mpsc::Sender<Entry>, drain: CancellationToken) -> Self {
+    fn new(options: &Options, log: mpsc::Sender<Entry>) -> Self {
         let peer_header = peer::encode(&options.labels).into_bytes();
         Self {
             kind: options.kind,
@@ -120,15 +126,17 @@ impl Worker {
             upstreams: Upstreams::default(),
             recorder: RefCell::default(),
             peers: RefCell::default(),
+            heads: RefCell::default(),
             unknown: <(Arc<_>, Arc<_>)>::default(),
             log,
             log_dropped: Cell::new(0),
             rng: RefCell::new(SmallRng::seed_from_u64(options.seed)),
             epoch: Instant::now(),
-            drain,
+            drain: CancellationToken::new(),
             quiet_end: CancellationToken::new(),
             streams: TaskTracker::new(),
             draining: Cell::new(false),
+            quiet_ended: Cell::new(false),
             gate: Arc::clone(&options.gate),
         }
     }
@@ -193,6 +201,11 @@ impl Worker {
         &self.quiet_end
     }
 
+    /// Whether [`Self::quiet_end`] is cancelled.
+    pub(crate) fn quiet_ended(&self) -> &Cell<bool> {
+        &self.quiet_ended
+    }
+
     /// The limits of the process.
     pub(crate) fn gate(&self) -> &Arc<Gate> {
         &self.gate
@@ -201,6 +214,25 @@ impl Worker {
     /// Whether the work is to end: connections close with the replies under way.
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// The same, for those that wait for it by [`Self::drain`].
+    pub(crate) fn draining(&self) -> &Cell<bool> {
+        &self.draining
+    }
+
+    /// A head to read a reply into.
+    pub(crate) fn take_head(&self) -> ResponseHead {
+        let kept = self.heads.borrow_mut().pop();
+        kept.unwrap_or_else(|| ResponseHead::new(200))
+    }
+
+    /// Keeps the memory of a head for the next reply.
+    pub(crate) fn keep_head(&self, head: ResponseHead) {
+        let mut heads = self.heads.borrow_mut();
+        if heads.len() < HEADS {
+            heads.push(head);
+        }
     }
 
     /// Draws random numbers; `draw` must not come back here.
@@ -254,7 +286,7 @@ impl Worker {
 }
 
 /// Carries traffic by the configurations that arrive until the drain is over. Runs on a
-/// current-thread runtime inside a [`tokio::task::LocalSet`].
+/// [`tokio::runtime::LocalRuntime`].
 pub(crate) async fn run(options: Options, channels: Channels) {
     let Channels {
         mut snapshots,
@@ -263,7 +295,7 @@ pub(crate) async fn run(options: Options, channels: Channels) {
         drain,
         ready,
     } = channels;
-    let worker = Rc::new(Worker::new(&options, log, drain.clone()));
+    let worker = Rc::new(Worker::new(&options, log));
     let mut listeners = listen::Listeners::new(Rc::clone(&worker), options.workers > 1);
     listeners.hand(options.handed);
     let mut first = Some((options.inherited, ready));
@@ -295,6 +327,7 @@ pub(crate) async fn run(options: Options, channels: Channels) {
     }
     drain.cancel();
     worker.draining.set(true);
+    worker.drain.cancel();
     listeners.close();
     worker.streams.close();
     let mut quiet = std::pin::pin!(tokio::time::sleep(QUIET_END));
@@ -302,7 +335,10 @@ pub(crate) async fn run(options: Options, channels: Channels) {
     loop {
         tokio::select! {
             () = worker.streams.wait() => return,
-            () = &mut quiet, if !worker.quiet_end.is_cancelled() => worker.quiet_end.cancel(),
+            () = &mut quiet, if !worker.quiet_ended.get() => {
+                worker.quiet_ended.set(true);
+                worker.quiet_end.cancel();
+            }
             () = &mut limit => {
                 tracing::warn!(streams = worker.streams.len(), "drain ends with streams open");
                 return;

@@ -15,6 +15,7 @@ use h2::server::SendResponse;
 use tokio::time::Instant;
 
 use super::downstream::Downstream;
+use super::ending::Ending;
 use super::http1::server::{Connection, HEAD_TIMEOUT, Next};
 use super::http2;
 use super::http2::guarded::Guarded;
@@ -40,12 +41,10 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
     let mut connection = Connection::new(stream);
     let mut head = RequestHead::new();
     let worker = Rc::clone(&link.worker);
-    let mut quiet_end = pin!(worker.quiet_end().cancelled());
+    let word = pin!(worker.quiet_end().cancelled());
+    let mut ending = Ending::new(word, worker.quiet_ended());
     loop {
-        match connection
-            .next(&mut head, IDLE_TIMEOUT, quiet_end.as_mut())
-            .await
-        {
+        match connection.next(&mut head, IDLE_TIMEOUT, &mut ending).await {
             Ok(Next::Request) => {}
             Ok(Next::Http2) => {
                 let Ok((mut stream, input)) = connection.into_parts().await else {
@@ -92,7 +91,8 @@ async fn refuse(link: &Rc<Link>, mut connection: Connection, status: u16, detail
 
 async fn serve_http2(link: Rc<Link>, stream: Stream) {
     let worker = Rc::clone(&link.worker);
-    let mut drained = pin!(worker.drain().cancelled());
+    let word = pin!(worker.drain().cancelled());
+    let mut ending = Ending::new(word, worker.draining());
     let edge = link.identify().is_some_and(|identity| {
         identity
             .http()
@@ -125,7 +125,7 @@ async fn serve_http2(link: Rc<Link>, stream: Stream) {
             if let Some(flood) = alarm.raised() {
                 return Poll::Ready(Accepted::Flood(flood));
             }
-            if !draining && drained.as_mut().poll(cx).is_ready() {
+            if !draining && ending.poll(cx) {
                 return Poll::Ready(Accepted::End);
             }
             if open.get() > 0 {

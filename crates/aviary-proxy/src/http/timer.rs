@@ -8,10 +8,12 @@ use tokio::time::{Instant, Sleep};
 /// Waits for deadlines that are given anew at every poll.
 ///
 /// Deadlines mostly move away from now, request by request. So the system's timer is left at an
-/// earlier time, and set anew when that time comes.
+/// earlier time, and set anew when that time comes. All polls are of one task.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     sleep: Option<Pin<Box<Sleep>>>,
+    /// The task will be woken when `sleep` is over.
+    asked: bool,
 }
 
 impl Timer {
@@ -22,8 +24,13 @@ impl Timer {
             .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);
+            self.asked = false;
         }
-        while sleep.as_mut().poll(cx).is_ready() {
+        while !self.asked || sleep.is_elapsed() {
+            self.asked = sleep.as_mut().poll(cx).is_pending();
+            if self.asked {
+                break;
+            }
             if sleep.deadline() >= deadline {
                 // Spent: the next deadline begins a new one.
                 self.sleep = None;

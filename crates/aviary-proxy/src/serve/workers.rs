@@ -134,14 +134,13 @@ pub(super) fn start(
 }
 
 fn thread(options: Options, channels: Channels, end: oneshot::Sender<()>) {
+    // Local: a task is woken without passing through another scheduler.
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+        .enable_io()
+        .enable_time()
+        .build_local(tokio::runtime::LocalOptions::default());
     match runtime {
-        Ok(runtime) => {
-            let tasks = tokio::task::LocalSet::new();
-            tasks.block_on(&runtime, worker::run(options, channels));
-        }
+        Ok(runtime) => runtime.block_on(worker::run(options, channels)),
         Err(error) => tracing::error!(%error, "cannot start a worker's runtime"),
     }
     // Nobody waits any more when the whole proxy was dropped.

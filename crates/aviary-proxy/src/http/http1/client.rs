@@ -70,8 +70,11 @@ impl Connection {
         head: &mut ResponseHead,
     ) -> Poll<Result<(), Error>> {
         loop {
-            let found = self.scanner.end(self.wire.input.data(), &LIMITS);
-            if let Some(end) = found? {
+            let end = match self.wire.input.data() {
+                [] => None,
+                bytes => self.scanner.end(bytes, &LIMITS)?,
+            };
+            if let Some(end) = end {
                 let bytes = &self.wire.input.data()[..end];
                 parse::response(bytes, self.bodiless, &LIMITS, head)?;
                 self.wire.input.consume(end);

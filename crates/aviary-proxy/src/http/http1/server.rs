@@ -17,6 +17,7 @@ use super::send::Send;
 use super::wire::Wire;
 use crate::http::body::{Error, Fill, Sink, Source};
 use crate::http::buffer::Buffer;
+use crate::http::ending::Ending;
 use crate::http::timer::Timer;
 use crate::stream::Stream;
 
@@ -83,7 +84,7 @@ impl Connection {
         &mut self.timer
     }
 
-    /// Waits for the next request until `idle` from now; `ended` ends a wait for its first byte.
+    /// Waits for the next request until `idle` from now; `ending` ends a wait for its first byte.
     ///
     /// # Errors
     /// When the socket fails.
@@ -91,33 +92,36 @@ impl Connection {
         &mut self,
         head: &mut RequestHead,
         idle: Duration,
-        mut ended: Pin<&mut impl Future<Output = ()>>,
+        ending: &mut Ending<'_, impl Future<Output = ()>>,
     ) -> io::Result<Next> {
-        let start = Instant::now();
-        let mut deadline = start + idle;
+        // Set at the first wait, and anew when a head begins to come.
+        let mut deadline: Option<Instant> = None;
         let mut began = false;
         poll_fn(|cx| {
             loop {
-                if self.is_preface() {
-                    return Poll::Ready(Ok(Next::Http2));
-                }
-                match self.scan(head) {
-                    Ok(true) => return Poll::Ready(Ok(Next::Request)),
-                    Ok(false) => {}
-                    Err(error) => return Poll::Ready(Ok(Next::Refused(error))),
-                }
-                if !began && !self.wire.input.is_empty() {
-                    began = true;
-                    deadline = Instant::now() + HEAD_TIMEOUT;
+                if !self.wire.input.is_empty() {
+                    if self.is_preface() {
+                        return Poll::Ready(Ok(Next::Http2));
+                    }
+                    match self.scan(head) {
+                        Ok(true) => return Poll::Ready(Ok(Next::Request)),
+                        Ok(false) => {}
+                        Err(error) => return Poll::Ready(Ok(Next::Refused(error))),
+                    }
+                    if !began {
+                        began = true;
+                        deadline = Some(Instant::now() + HEAD_TIMEOUT);
+                    }
                 }
                 match self.wire.poll_read(cx)? {
                     Poll::Ready(0) => return Poll::Ready(Ok(Next::Closed)),
                     Poll::Ready(_) => continue,
                     Poll::Pending => {}
                 }
-                if !began && ended.as_mut().poll(cx).is_ready() {
+                if !began && ending.poll(cx) {
                     return Poll::Ready(Ok(Next::Closed));
                 }
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + idle);
                 ready!(self.timer.poll(cx, deadline));
                 return Poll::Ready(Ok(if began { Next::TimedOut } else { Next::Closed }));
             }

@@ -30,13 +30,6 @@ impl Wire {
 
     /// Reads what there is; 0 at the end of the stream, or when no more can be held.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.input.is_empty() {
-            let readable = self.stream.poll_readable(cx);
-            if readable.is_pending() {
-                self.input.release();
-                return Poll::Pending;
-            }
-        }
         let room = if self.wide {
             self.input.wide_room()
         } else {

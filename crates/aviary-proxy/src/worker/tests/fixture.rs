@@ -21,7 +21,6 @@ use hyper::client::conn::http1::SendRequest;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::LocalSet;
 
 use super::super::*;
 
@@ -42,9 +41,9 @@ pub(super) fn nothing() -> Body {
 pub(super) fn on_worker_thread(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
+        .build_local(tokio::runtime::LocalOptions::default())
         .unwrap();
-    LocalSet::new().block_on(&runtime, async {
+    runtime.block_on(async {
         tokio::time::timeout(Duration::from_secs(30), test)
             .await
             .expect("the test ends");
