@@ -128,9 +128,9 @@ mod tests {
     #[test]
     fn admit_over_the_share_of_descriptors_is_refused() {
         let gate = Gate::new(10);
-        let mut tickets: Vec<_> = (0..8).map(|_| gate.admit().unwrap()).collect();
+        let mut tickets = (0..8).map(|_| gate.admit().unwrap()).collect::<Vec<_>>();
         assert!(gate.admit().is_none());
-        tickets.pop();
+        drop(tickets.pop());
         let own = gate.count();
         assert!(gate.admit().is_none());
         drop(own);

@@ -28,15 +28,10 @@ pub(crate) struct ServerContext {
     config: Arc<rustls::ServerConfig>,
     tickets: Option<Arc<dyn ProducesTickets>>,
     /// URI in the own certificate, e.g. the workload's SPIFFE ID.
-    own_uri: Option<String>,
+    own_uri: Option<Arc<str>>,
 }
 
 impl ServerContext {
-    /// The URI in the own certificate.
-    pub(crate) fn own_uri(&self) -> Option<&str> {
-        self.own_uri.as_deref()
-    }
-
     /// The server's half of a handshake.
     ///
     /// # Errors
@@ -65,7 +60,7 @@ impl ServerContext {
         let connection = rustls::server::UnbufferedServerConnection::new(Arc::clone(&self.config))
             .map_err(|error| refused(error.to_string()))?;
         let session = Session::server(tcp, connection, &seen);
-        handshake(session, hello.server_name)
+        handshake(session, hello.server_name, self.own_uri.clone())
             .await
             .map(Stream::encrypted)
     }
@@ -79,6 +74,8 @@ pub(crate) struct ClientContext {
     /// Sessions of all endpoints, to be resumed; `None` resumes none.
     sessions: Option<Arc<build::Sessions>>,
     server_name: ServerName<'static>,
+    /// URI in the own certificate.
+    own_uri: Option<Arc<str>>,
 }
 
 impl ClientContext {
@@ -97,16 +94,20 @@ impl ClientContext {
             self.server_name.clone(),
         )
         .map_err(|error| refused(error.to_string()))?;
-        handshake(Session::client(tcp, connection), None)
+        handshake(Session::client(tcp, connection), None, self.own_uri.clone())
             .await
             .map(Stream::encrypted)
     }
 }
 
-async fn handshake(session: Session, server_name: Option<Box<str>>) -> io::Result<Box<Session>> {
+async fn handshake(
+    session: Session,
+    server_name: Option<Box<str>>,
+    own: Option<Arc<str>>,
+) -> io::Result<Box<Session>> {
     let mut session = Box::new(session);
     std::future::poll_fn(|cx| session.poll_handshake(cx)).await?;
-    session.meet_peer(server_name)?;
+    session.meet_peer(server_name, own)?;
     Ok(session)
 }
 
@@ -268,9 +269,14 @@ fn client(
         return Ok(Arc::clone(old));
     }
     // New certificates begin without sessions: an old one would show the old certificate on.
-    let (config, sessions) = match old.filter(|it| it.material == material) {
-        Some(old) => (old.config.clone(), old.sessions.clone()),
-        None => (build::client(tls, &material, alpn)?, build::sessions(tls)),
+    let alike = old.filter(|it| it.material == material);
+    let (config, own_uri) = match alike {
+        Some(old) => (old.config.clone(), old.own_uri.clone()),
+        None => build::client(tls, &material, alpn)?,
+    };
+    let sessions = match alike {
+        Some(old) => old.sessions.clone(),
+        None => build::sessions(tls),
     };
     Ok(Arc::new(ClientContext {
         tls: Arc::clone(tls),
@@ -278,5 +284,6 @@ fn client(
         material,
         config,
         sessions,
+        own_uri,
     }))
 }

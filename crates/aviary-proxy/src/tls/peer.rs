@@ -1,30 +1,88 @@
 //! Who is at the other end of an encrypted connection.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use aviary_mesh::tls::Subject;
 use rustls::pki_types::CertificateDer;
+use rustls::{CipherSuite, ProtocolVersion};
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+/// Identities that a thread remembers at most.
+const MET_LIMIT: usize = 1024;
+
+thread_local! {
+    static MET: RefCell<HashSet<Arc<str>>> = RefCell::default();
+}
 
 /// What the handshake said.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Peer {
     /// The server that the client wanted, in lower case.
-    pub(crate) server_name: Option<Box<str>>,
+    pub(crate) server_name: Option<Arc<str>>,
     /// The application protocol agreed on.
     pub(crate) alpn: Option<Box<str>>,
     /// What its certificate says; `None` when it presented none.
     pub(crate) subject: Option<Box<Subject>>,
     /// SHA-256 of its certificate.
     pub(crate) digest: Option<[u8; 32]>,
+    /// The workload's SPIFFE ID; `None` when it presented no certificate, or one without. The same
+    /// identity has the same address on all connections of a thread.
+    pub(crate) identity: Option<Arc<str>>,
+    /// The URI in the own certificate.
+    pub(crate) own: Option<Arc<str>>,
+    /// Version of the protocol, as Envoy writes it.
+    pub(crate) version: &'static str,
+    /// Cipher suite, as Envoy writes it.
+    pub(crate) cipher: &'static str,
     /// An earlier session went on, without certificates being exchanged.
     pub(crate) resumed: bool,
 }
 
-impl Peer {
-    /// The workload's SPIFFE ID; `None` when it presented no certificate, or one without.
-    pub(crate) fn identity(&self) -> Option<&str> {
-        let identity = self.subject.as_ref()?.identity()?;
-        Some(identity.text)
+/// The identity in a certificate, at the address that it has on this thread.
+pub(super) fn identity(subject: &Subject) -> Option<Arc<str>> {
+    let identity = subject.identity()?.text;
+    let met = MET.with_borrow_mut(|met| {
+        if let Some(known) = met.get(identity) {
+            return Arc::clone(known);
+        }
+        if met.len() >= MET_LIMIT {
+            // Those that are in use come back at once.
+            met.clear();
+        }
+        let new: Arc<str> = identity.into();
+        met.insert(Arc::clone(&new));
+        new
+    });
+    Some(met)
+}
+
+/// Source: Envoy `%DOWNSTREAM_TLS_VERSION%`.
+pub(super) fn version_text(version: Option<ProtocolVersion>) -> &'static str {
+    match version {
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "",
+    }
+}
+
+/// Source: the names of OpenSSL, which Envoy writes.
+pub(super) fn cipher_text(suite: CipherSuite) -> &'static str {
+    match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        CipherSuite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => {
+            "ECDHE-ECDSA-CHACHA20-POLY1305"
+        }
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
+        CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
+        CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
+        _ => "",
     }
 }
 

@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustls::HandshakeKind;
@@ -190,7 +191,11 @@ impl Session {
     ///
     /// # Errors
     /// When its certificate is of a session that went on, and not valid any more.
-    pub(super) fn meet_peer(&mut self, server_name: Option<Box<str>>) -> io::Result<()> {
+    pub(super) fn meet_peer(
+        &mut self,
+        server_name: Option<Box<str>>,
+        own: Option<Arc<str>>,
+    ) -> io::Result<()> {
         let state: &rustls::CommonState = match &self.side {
             Side::Client(connection) => connection,
             Side::Server(connection) => connection,
@@ -209,9 +214,15 @@ impl Session {
             return Err(invalid(rustls::Error::InvalidCertificate(expired)));
         }
         self.peer = Rc::new(Peer {
-            server_name,
+            server_name: server_name.map(Arc::from),
             alpn: state.alpn_protocol().map(text),
             digest: leaf.map(|leaf| peer::digest(leaf)),
+            identity: subject.as_ref().and_then(peer::identity),
+            own,
+            version: peer::version_text(state.protocol_version()),
+            cipher: state
+                .negotiated_cipher_suite()
+                .map_or("", |suite| peer::cipher_text(suite.suite())),
             subject: subject.map(Box::new),
             resumed,
         });

@@ -42,7 +42,7 @@ pub(super) fn server(
     tls: &DownstreamTls,
     material: &Material,
     tickets: Option<Arc<dyn ProducesTickets>>,
-) -> Result<(ServerConfig, Option<String>), String> {
+) -> Result<(ServerConfig, Option<Arc<str>>), String> {
     let provider = provider(&tls.settings);
     let keys = certified(material, &provider)?;
     let own_uri = keys.first().and_then(|it| it.uri.clone());
@@ -86,7 +86,7 @@ pub(super) fn client(
     tls: &UpstreamTls,
     material: &Material,
     alpn: Vec<Vec<u8>>,
-) -> Result<ClientConfig, String> {
+) -> Result<(ClientConfig, Option<Arc<str>>), String> {
     let provider = provider(&tls.settings);
     let mut judge = Judge {
         roots: None,
@@ -102,14 +102,16 @@ pub(super) fn client(
         .map_err(|error| error.to_string())?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(OfServers(judge)));
-    let mut config = match certified(material, &provider)?.pop() {
+    let own = certified(material, &provider)?.pop();
+    let own_uri = own.as_ref().and_then(|own| own.uri.clone());
+    let mut config = match own {
         None => builder.with_no_client_auth(),
         Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.key))),
     };
     config.alpn_protocols = alpn;
     // Set for each connection, by its endpoint.
     config.resumption = Resumption::disabled();
-    Ok(config)
+    Ok((config, own_uri))
 }
 
 /// Sessions with the endpoints of a cluster.
@@ -278,7 +280,7 @@ fn of_clients(
 struct Own {
     key: CertifiedKey,
     dns: Vec<String>,
-    uri: Option<String>,
+    uri: Option<Arc<str>>,
 }
 
 fn certified(material: &Material, provider: &CryptoProvider) -> Result<Vec<Own>, String> {
@@ -298,11 +300,13 @@ fn own(chain: &[u8], key: &[u8], provider: &CryptoProvider) -> Result<Own, Strin
     let key = CertifiedKey::from_der(chain, key, provider)
         .map_err(|error| format!("its key: {error}"))?;
     let (mut dns, mut uris) = (subject.dns, subject.uris);
-    dns.iter_mut().for_each(|name| name.make_ascii_lowercase());
+    for name in &mut dns {
+        name.make_ascii_lowercase();
+    }
     Ok(Own {
         key,
         dns,
-        uri: (!uris.is_empty()).then(|| uris.swap_remove(0)),
+        uri: (!uris.is_empty()).then(|| uris.swap_remove(0).into()),
     })
 }
 
