@@ -25,6 +25,8 @@ use crate::tls::Subject;
 pub use hash::{Hashed, Made};
 pub(crate) use outcome::draw;
 
+pub use condition::header_holds;
+
 /// What is known of a connection before its first request.
 #[derive(Debug, Clone, Default)]
 pub struct Connection<'a> {

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     let text = std::fs::read_to_string(file.ok_or("give --config")?)?;
-    let config = Config::standalone(Bootstrap::read(&text)?, workers);
+    let config = Config::standalone(Bootstrap::read(&text)?, workers)?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::life::Gate;
-use crate::serve::Handles;
+use crate::serve::{Handles, Told};
 use crate::snapshot::Snapshot;
 use crate::worker::Query;
 use crate::xds;
@@ -39,6 +39,8 @@ pub(crate) struct Admin {
     pub(crate) totals: Mutex<Totals>,
     /// The limits of the process.
     pub(crate) gate: Arc<Gate>,
+    /// What became of log lines and spans.
+    pub(crate) told: Told,
 }
 
 /// Which pages a socket has.
@@ -124,12 +126,12 @@ pub(crate) async fn serve(
                 .timer(TokioTimer::new())
                 .serve_connection(TokioIo::new(stream), service);
             let mut connection = std::pin::pin!(connection);
-            let served = match end.run_until_cancelled(connection.as_mut()).await {
-                Some(served) => served,
-                None => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
+            let served = end.run_until_cancelled(connection.as_mut()).await;
+            let served = if let Some(served) = served {
+                served
+            } else {
+                connection.as_mut().graceful_shutdown();
+                connection.await
             };
             if let Err(error) = served {
                 tracing::debug!(%error, "page connection ended");
@@ -218,6 +220,7 @@ async fn stats(admin: &Admin) -> Page {
     let mut text = admin.workers.ask(Query::Stats).await.concat();
     text.push_str(&admin.xds.text());
     text.push_str(&admin.gate.text());
+    text.push_str(&admin.told.text());
     Page::text(text)
 }
 

@@ -5,15 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use aviary_mesh::compiled::Table;
 use aviary_mesh::listener::{Direction, HttpChain, Listener, TcpChain};
 use aviary_mesh::resolve::{self, Caller, Connection};
 use aviary_mesh::tls::DownstreamTls;
 use aviary_mesh::{ChainAction, FilterChain, MeshConfig};
-use aviary_telemetry::trace;
 use tokio::net::TcpStream;
 
+use crate::record::Telling;
 use crate::snapshot::Snapshot;
 use crate::stream::Stream;
 use crate::tls::{Peer, hello::Hello};
@@ -34,6 +35,8 @@ pub(crate) struct Arrival {
 /// What is known of one client connection.
 pub(crate) struct Link {
     pub(crate) worker: Rc<Worker>,
+    /// Its number in this process, from 1.
+    pub(crate) number: u64,
     pub(crate) remote: SocketAddr,
     /// Where the client meant to go.
     pub(crate) destination: SocketAddr,
@@ -58,7 +61,7 @@ pub(crate) struct Identity {
     /// Position in the listener; `None` is its default chain.
     chain: Option<usize>,
     table: Option<Arc<Table>>,
-    tracing: trace::Settings,
+    telling: Telling,
 }
 
 impl Identity {
@@ -95,9 +98,9 @@ impl Identity {
         self.table.as_ref()
     }
 
-    /// What is done with request ids and traces.
-    pub(crate) fn tracing(&self) -> &trace::Settings {
-        &self.tracing
+    /// What is told of its exchanges, and what is done with traces.
+    pub(crate) fn telling(&self) -> &Telling {
+        &self.telling
     }
 
     /// The configuration.
@@ -115,17 +118,21 @@ impl Link {
             destination: self.destination,
             encrypted: self.tls().is_some(),
             subject: self.tls().and_then(|peer| peer.subject.as_deref()),
-            server_name: self
-                .hello
-                .as_ref()
-                .and_then(|it| it.server_name.as_deref())
-                .unwrap_or_default(),
+            server_name: self.server_name().unwrap_or_default(),
         }
     }
 
     /// Who the client is; `None` when the connection is not encrypted.
     pub(crate) fn tls(&self) -> Option<&Rc<Peer>> {
         self.tls.get()
+    }
+
+    /// The server name that the client asked for in its TLS hello.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        match &self.hello {
+            Some(hello) => hello.server_name.as_deref(),
+            None => self.tls()?.server_name.as_deref(),
+        }
     }
 
     /// The client's address as text.
@@ -155,7 +162,7 @@ impl Link {
         let config = snapshot.config();
         let connection = Connection {
             destination: Some(self.destination),
-            server_name: self.hello.as_ref().and_then(|it| it.server_name.as_deref()),
+            server_name: self.server_name(),
             transport_protocol: match self.hello {
                 Some(_) => "tls",
                 None => "raw_buffer",
@@ -169,25 +176,17 @@ impl Link {
             .chains
             .iter()
             .position(|chain| std::ptr::eq(chain, choice.chain));
-        let (table, percent) = match &choice.chain.action {
-            ChainAction::Http(chain) => (config.table(chain).cloned(), chain.sampling_percent()),
-            ChainAction::Tcp(_) => (None, 0.0),
+        let table = match &choice.chain.action {
+            ChainAction::Http(chain) => config.table(chain).cloned(),
+            ChainAction::Tcp(_) => None,
         };
+        let telling = snapshot.wanted().telling(choice.chain);
         Some(Identity {
             snapshot,
             listener,
             chain,
             table,
-            tracing: trace::Settings {
-                generate_request_id: true,
-                tracing: Some(trace::Tracing {
-                    random: trace::Tracing::share(percent),
-                    client: 10_000,
-                    overall: 10_000,
-                    begin: trace::Formats::BEGIN,
-                    spans: false,
-                }),
-            },
+            telling,
         })
     }
 }
@@ -199,6 +198,9 @@ fn bound(mesh: &MeshConfig, port: u16) -> Option<&Listener> {
         .find(|listener| listener.bind_to_port && listener.address.port() == port)
         .map(Arc::as_ref)
 }
+
+/// Connections that this process accepted.
+static ACCEPTED: AtomicU64 = AtomicU64::new(0);
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) {
@@ -217,6 +219,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) 
         (None, http) => http.map(str::to_owned).into_iter().collect(),
     };
     let link = Rc::new(Link {
+        number: ACCEPTED.fetch_add(1, Ordering::Relaxed) + 1,
         remote: arrival.remote,
         destination,
         direct: destination == local,
@@ -243,7 +246,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) 
     }
     if let Some(chain) = identity.tcp() {
         let _upstream = link.worker.gate().count();
-        Box::pin(tcp::serve(&link, chain, stream)).await;
+        Box::pin(tcp::serve(&link, &identity, chain, stream)).await;
         return;
     }
     drop(identity);

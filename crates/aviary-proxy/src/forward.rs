@@ -30,8 +30,8 @@ use crate::upstream::{Active, Choice, Permit, Upstream, count};
 pub(crate) enum After {
     /// The reply is out, or was broken off.
     Over,
-    /// The connections are joined: what is spoken now is nobody's business.
-    Tunnel(Tunnel),
+    /// The connections are joined: what is spoken now is nobody's business, but its length is told.
+    Tunnel(Tunnel, Box<Exchange>),
 }
 
 /// One request that was resolved to a cluster.
@@ -54,7 +54,7 @@ struct Answer<'a> {
 }
 
 impl Forward<'_> {
-    /// Sends the request and passes the reply on to `down`.
+    /// Sends the request and passes the reply on to `down`; gives what the connection becomes.
     ///
     /// # Errors
     /// The reply to give instead, while none was begun.
@@ -63,7 +63,7 @@ impl Forward<'_> {
         head: &mut RequestHead,
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
-    ) -> Result<After, Reply> {
+    ) -> Result<Option<Tunnel>, Reply> {
         let permit = self
             .upstream
             .acquire(Resource::Request)
@@ -78,7 +78,7 @@ impl Forward<'_> {
         let started = Instant::now();
         let answer = self.tries(head, upgrade, &mut body, down, exchange).await?;
         let took = started.elapsed();
-        exchange.answered(took, answer.attempt.local());
+        exchange.answered();
         self.pass_on(answer, took, permit, body, down, exchange)
             .await
     }
@@ -251,7 +251,16 @@ impl Forward<'_> {
         let mut attempt = Attempt::new(self, retried);
         let mut answer = worker.take_head();
         let sent = attempt
-            .send(head, upgrade, body, down, &choice, deadline, &mut answer)
+            .send(
+                head,
+                upgrade,
+                body,
+                down,
+                &choice,
+                deadline,
+                &mut answer,
+                exchange,
+            )
             .await;
         match sent {
             Ok(()) => Ok(Answer {
@@ -288,7 +297,7 @@ impl Forward<'_> {
         body: RequestBody,
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
-    ) -> Result<After, Reply> {
+    ) -> Result<Option<Tunnel>, Reply> {
         let head = &mut answer.head;
         exchange.learn(head);
         let switching = head.status() == 101;
@@ -298,27 +307,27 @@ impl Forward<'_> {
             headers::edit(&mut head.fields, edits);
         }
         if switching {
-            return self.switch(answer, permit, down, exchange).await;
+            return self.switch(answer, permit, down, exchange);
         }
         exchange.dress(head, down, self.server);
         if let Err(error) = down.respond(head) {
             tracing::debug!(%error, "the client is gone");
             exchange.client_left();
-            return Ok(After::Over);
+            return Ok(None);
         }
         self.link.worker.keep_head(answer.head);
         answer.attempt.pass_body(body, down, exchange).await;
-        Ok(After::Over)
+        Ok(None)
     }
 
     /// Joins both connections: the client has asked, and the endpoint has agreed.
-    async fn switch(
+    fn switch(
         &self,
         mut answer: Answer<'_>,
         permit: Permit,
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
-    ) -> Result<After, Reply> {
+    ) -> Result<Option<Tunnel>, Reply> {
         let agreed = answer.head.connection.upgrade == Some(Upgrade::WebSocket);
         let tunnel = answer
             .attempt
@@ -328,9 +337,9 @@ impl Forward<'_> {
         exchange.dress(&mut answer.head, down, self.server);
         if down.respond(&answer.head).is_err() {
             exchange.client_left();
-            return Ok(After::Over);
+            return Ok(None);
         }
-        Ok(After::Tunnel(tunnel.holding((permit, answer._active))))
+        Ok(Some(tunnel.holding((permit, answer._active))))
     }
 }
 

@@ -42,11 +42,6 @@ pub(crate) fn set_number(fields: &mut Fields, name: &str, number: u64) {
     fields.set(name, &digits[at..]);
 }
 
-/// A field's value as text, empty when absent or not text.
-pub(crate) fn text(fields: &Fields, name: &str) -> String {
-    fields.text(name).unwrap_or("").to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -23,6 +23,7 @@ mod forward;
 mod tcp;
 mod reply;
 mod record;
+mod otlp;
 mod headers;
 mod upstream;
 mod http;

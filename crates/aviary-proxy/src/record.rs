@@ -1,4 +1,9 @@
-//! What is told of each exchange: one log line and its metrics, at every exit.
+//! What is told of each exchange: its metrics, its log lines and its span, once, at its end.
+
+mod outbox;
+mod span;
+mod wanted;
+pub(crate) mod writer;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -6,29 +11,40 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use aviary_http::{Name, RequestHead, ResponseHead};
+use aviary_http::{Fields, Name, RequestHead, ResponseHead};
 use aviary_mesh::cluster::ServiceLabels;
 use aviary_mesh::endpoint::WorkloadLabels;
 use aviary_mesh::listener::Direction;
-use aviary_telemetry::access_log::line::{Entry, Headers, RequestLine};
-use aviary_telemetry::recorder::{GrpcStatus, Labels, Measures, TcpMeasures};
-use aviary_telemetry::{Flags, Protocol, Reporter, Security, peer};
+use aviary_mesh::resolve;
+use aviary_telemetry::access_log::{Chosen, Entry, Facts, Logs, Texts, Tls};
+use aviary_telemetry::recorder::{GrpcStatus, Measures, TcpMeasures};
+use aviary_telemetry::trace::Context;
+use aviary_telemetry::{Flags, Labels, Protocol, Reporter, Security, peer};
+use rand::Rng as _;
 
+use crate::connection::{Identity, Link};
 use crate::http::downstream::Downstream;
 use crate::life::pressure::Level;
+use crate::otlp::Traced;
 use crate::reply::Reply;
-use crate::upstream::Choice;
-use crate::worker::Worker;
+use crate::request::Seen;
+use crate::tls::Peer;
+use crate::upstream::{Choice, Lease, Upstream};
+
+pub(crate) use outbox::{Outbox, Queue, Queues};
+pub(crate) use wanted::{Telling, Wanted, problem};
 
 /// One request with its reply, or one TCP connection, as far as it has come.
 ///
-/// It is recorded when it is dropped, so that no exit is left out; until [`Exchange::complete`]
-/// was called that means that the client went away (flag DC).
+/// It is recorded by [`Exchange::over`], or when it is dropped, so that no exit is left out; until
+/// [`Exchange::complete`] was called that means that the client went away (flag DC).
 pub(crate) struct Exchange {
-    worker: Rc<Worker>,
+    link: Rc<Link>,
+    identity: Rc<Identity>,
     started: Instant,
     reporter: Reporter,
     complete: bool,
+    recorded: bool,
     flags: Flags,
     /// What is spoken.
     pub(crate) protocol: Protocol,
@@ -49,29 +65,44 @@ pub(crate) struct Exchange {
     pub(crate) sent: u64,
     /// What of a TCP connection was told to the metrics already.
     told: TcpMeasures,
-    /// The log line so far; `None` when none is wanted.
-    pub(crate) entry: Option<Box<Entry>>,
+    /// Who the endpoint is, where its connection is encrypted.
+    endpoint: Option<Rc<Peer>>,
+    /// What log and span say beyond that; `None` when neither is wanted, so that nothing is copied.
+    entry: Option<Box<Entry>>,
+}
+
+/// An exchange on its way to the logs.
+#[derive(Debug)]
+pub(crate) struct Line {
+    logs: Arc<Logs>,
+    chosen: Chosen,
+    pub(crate) entry: Box<Entry>,
+}
+
+impl Line {
+    /// Appends its lines to the texts of their sinks.
+    pub(crate) fn write(&self, texts: &mut impl Texts) {
+        self.logs.write(self.chosen, &self.entry, texts);
+    }
 }
 
 impl Exchange {
     /// Begins one now.
-    pub(crate) fn begin(
-        worker: &Rc<Worker>,
-        direction: Direction,
-        protocol: Protocol,
-        logged: bool,
-    ) -> Self {
+    pub(crate) fn begin(link: &Rc<Link>, identity: &Rc<Identity>, protocol: Protocol) -> Self {
+        let worker = &link.worker;
         let own = worker.own_labels();
         let nobody = worker.unknown_labels();
-        let (reporter, source, destination) = match direction {
+        let telling = identity.telling();
+        let (reporter, source, destination) = match telling.direction {
             Direction::Inbound => (Reporter::Destination, nobody, own),
             Direction::Outbound => (Reporter::Source, own, nobody),
         };
+        let logged = telling.logs.is_some();
         Self {
-            worker: Rc::clone(worker),
             started: Instant::now(),
             reporter,
             complete: false,
+            recorded: false,
             flags: Flags::NONE,
             protocol,
             code: 0,
@@ -83,7 +114,10 @@ impl Exchange {
             received: 0,
             sent: 0,
             told: TcpMeasures::default(),
+            endpoint: None,
             entry: logged.then(|| Box::new(Entry::new(SystemTime::now()))),
+            link: Rc::clone(link),
+            identity: Rc::clone(identity),
         }
     }
 
@@ -97,68 +131,73 @@ impl Exchange {
         self.flags.insert(flags);
     }
 
-    /// Notes where a connection came from and meant to go.
-    pub(crate) fn came(&mut self, remote: SocketAddr, destination: SocketAddr) {
+    /// Notes the request's place in a trace.
+    pub(crate) fn traced(&mut self, context: Option<Context>) {
+        let Some(context) = context else { return };
+        if context.sampled && self.identity.telling().sink.is_some() && self.entry.is_none() {
+            let now = SystemTime::now();
+            let start = now.checked_sub(self.started.elapsed()).unwrap_or(now);
+            self.entry = Some(Box::new(Entry::new(start)));
+        }
         if let Some(entry) = &mut self.entry {
-            entry.downstream_local = Some(destination);
-            entry.downstream_remote = Some(remote);
+            entry.trace = Some(context);
         }
     }
 
-    /// Notes what was asked, for the log.
-    pub(crate) fn asked(&mut self, head: &RequestHead) {
-        let Some(entry) = &mut self.entry else { return };
-        entry.request = Some(RequestLine {
-            method: head.method().to_owned(),
-            path: head.path().to_owned(),
-            protocol: head.version().text(),
-        });
-        let text = |name: &str| crate::headers::text(&head.fields, name);
-        entry.headers = Headers {
-            user_agent: text("user-agent"),
-            authority: head.authority().to_owned(),
-            forwarded_for: text("x-forwarded-for"),
-            request_id: text("x-request-id"),
-        };
-    }
-
-    /// Notes the route's name, for the log.
-    pub(crate) fn routed(&mut self, name: &str) {
+    /// Notes the route's name, for the log, and its operation, for the span.
+    pub(crate) fn routed(&mut self, name: &str, operation: &str) {
         if let Some(entry) = &mut self.entry {
-            entry.route_name = Cow::Owned(name.to_owned());
+            entry.route = Arc::from(name);
+            entry.operation = Arc::from(operation);
         }
     }
 
-    /// Notes the cluster's name, for the log.
-    pub(crate) fn goes_to(&mut self, cluster: &str) {
+    /// Notes the cluster, for the log; it may not exist.
+    pub(crate) fn goes_to(&mut self, cluster: &str, upstream: Option<&Upstream>) {
+        if let Some(upstream) = upstream {
+            self.service = upstream.service();
+        }
         if let Some(entry) = &mut self.entry {
-            entry.upstream_cluster = Cow::Owned(cluster.to_owned());
+            entry.cluster = Arc::from(cluster);
         }
     }
 
-    /// Notes the endpoint.
+    /// Notes the endpoint of a try.
     pub(crate) fn chose(&mut self, choice: &Choice) {
         if self.reporter == Reporter::Source {
             self.destination = Arc::clone(&choice.workload);
         }
         if let Some(entry) = &mut self.entry {
             entry.upstream_host = Some(choice.host.address());
+            entry.attempts += 1;
         }
     }
 
-    /// Notes our end of the connection to the endpoint, for the log.
-    pub(crate) fn connected(&mut self, local: Option<SocketAddr>) {
+    /// Notes the connection that a request goes out on.
+    pub(crate) fn sends(&mut self, lease: &Lease) {
+        self.meets(lease.tls(), || lease.local());
         if let Some(entry) = &mut self.entry {
-            entry.upstream_local = local;
+            entry.upstream_protocol = Some(lease.protocol());
+        }
+    }
+
+    /// Notes who an endpoint is, and our end of the connection to it.
+    pub(crate) fn meets(
+        &mut self,
+        endpoint: Option<&Rc<Peer>>,
+        local: impl FnOnce() -> Option<SocketAddr>,
+    ) {
+        self.endpoint = endpoint.cloned();
+        if let Some(entry) = &mut self.entry {
+            entry.upstream_local = local();
         }
     }
 
     /// Notes that the head of a reply came.
-    pub(crate) fn answered(&mut self, took: Duration, local: Option<SocketAddr>) {
+    pub(crate) fn answered(&mut self) {
         if let Some(entry) = &mut self.entry {
             entry.details = Cow::Borrowed("via_upstream");
-            entry.upstream_service_time = Some(took);
-            entry.upstream_local = local;
+            entry.response_duration = Some(self.started.elapsed());
         }
     }
 
@@ -172,9 +211,10 @@ impl Exchange {
         }
         if self.reporter == Reporter::Source
             && self.destination.workload.is_empty()
-            && let Some(labels) = head.fields.text(peer::HEADER).and_then(peer::decode)
+            && let Some(told) = head.fields.text(peer::HEADER)
+            && let Some(labels) = self.link.worker.meet(told)
         {
-            self.destination = labels.into();
+            self.destination = labels;
         }
     }
 
@@ -185,14 +225,28 @@ impl Exchange {
         }
     }
 
-    /// Gives a reply's head what every reply of this hop has.
+    /// Whether a log names a trailer of the reply.
+    pub(crate) fn wants_trailers(&self) -> bool {
+        let logs = self.identity.telling().logs.as_ref();
+        self.entry.is_some() && logs.is_some_and(|logs| logs.wants_trailers())
+    }
+
+    /// Notes the reply's trailers, for the log.
+    pub(crate) fn trailed(&mut self, trailers: &Fields) {
+        if let (Some(entry), Some(logs)) = (&mut self.entry, &self.identity.telling().logs) {
+            logs.trailers(trailers, &mut entry.values);
+        }
+    }
+
+    /// Gives a reply's head what every reply of this hop has; it is final then.
     pub(crate) fn dress(
         &mut self,
         head: &mut ResponseHead,
         down: &mut Downstream<'_>,
         server: &str,
     ) {
-        if self.worker.is_draining() || self.worker.gate().level() >= Level::CloseIdle {
+        let worker = &self.link.worker;
+        if worker.is_draining() || worker.gate().level() >= Level::CloseIdle {
             down.close_after();
         }
         self.code = head.status();
@@ -200,9 +254,12 @@ impl Exchange {
             head.fields.set(Name::Server, server.as_bytes());
         }
         if self.peer_told {
-            head.fields.set(peer::HEADER, self.worker.peer_header());
+            head.fields.set(peer::HEADER, worker.peer_header());
         } else {
             head.fields.remove(peer::HEADER);
+        }
+        if let (Some(entry), Some(logs)) = (&mut self.entry, &self.identity.telling().logs) {
+            logs.response(head, &mut entry.values);
         }
     }
 
@@ -236,21 +293,35 @@ impl Exchange {
     }
 
     fn labels(&self) -> Labels<'_> {
+        let (source, destination, security) = match self.reporter {
+            Reporter::Destination => {
+                let tls = self.link.tls();
+                let client = tls.and_then(|it| it.identity.as_ref());
+                let own = tls.and_then(|it| it.own.as_ref());
+                match (client, own) {
+                    (Some(_), Some(_)) => (client, own, Security::MutualTls),
+                    _ => (None, None, Security::None),
+                }
+            }
+            Reporter::Source => {
+                let tls = self.endpoint.as_ref();
+                let own = tls.and_then(|it| it.own.as_ref());
+                let endpoint = tls.and_then(|it| it.identity.as_ref());
+                (own, endpoint, Security::Unknown)
+            }
+        };
         Labels {
             reporter: self.reporter,
             source: &self.source,
             destination: &self.destination,
             service: &self.service,
-            source_principal: None,
-            destination_principal: None,
+            source_principal: source,
+            destination_principal: destination,
             protocol: self.protocol,
             code: self.code,
             grpc_status: self.grpc_status,
             flags: self.flags,
-            security: match self.reporter {
-                Reporter::Source => Security::Unknown,
-                Reporter::Destination => Security::None,
-            },
+            security,
         }
     }
 
@@ -268,13 +339,17 @@ impl Exchange {
             sent_bytes: self.sent,
             received_bytes: self.received,
         };
-        self.worker
-            .metrics(|metrics| metrics.tcp(&self.labels(), change));
+        let worker = &self.link.worker;
+        worker.metrics(|metrics| metrics.tcp(&self.labels(), change));
     }
-}
 
-impl Drop for Exchange {
-    fn drop(&mut self) {
+    /// Records it. `head` is that of the request as it went on.
+    pub(crate) fn over(mut self, head: &RequestHead) {
+        self.record(Some(head));
+    }
+
+    fn record(&mut self, head: Option<&RequestHead>) {
+        self.recorded = true;
         if !self.complete {
             self.flag(Flags::DOWNSTREAM_CONNECTION_TERMINATION);
         }
@@ -288,23 +363,97 @@ impl Drop for Exchange {
                 sent_bytes: self.sent,
                 ..Measures::default()
             };
-            self.worker
-                .metrics(|metrics| metrics.request(&self.labels(), measures));
+            let worker = &self.link.worker;
+            worker.metrics(|metrics| metrics.request(&self.labels(), measures));
         }
-        if let Some(mut entry) = self.entry.take() {
-            if !self.complete && self.code == 0 {
-                entry.details = Cow::Borrowed("downstream_remote_disconnect");
-            }
-            entry.code = self.code;
-            entry.flags = if self.flags.is_empty() {
-                Cow::Borrowed("")
-            } else {
-                Cow::Owned(self.flags.text().into_owned())
-            };
-            entry.duration = duration;
-            entry.bytes_received = self.received;
-            entry.bytes_sent = self.sent;
-            self.worker.log(*entry);
+        if let Some(entry) = self.entry.take() {
+            self.tell(entry, duration, head);
         }
     }
+
+    /// Hands over what is to be logged and exported.
+    #[cold]
+    fn tell(&self, mut entry: Box<Entry>, duration: Duration, head: Option<&RequestHead>) {
+        self.fill(&mut entry, duration, head);
+        let telling = self.identity.telling();
+        let outbox = self.link.worker.outbox();
+        if let (Some(sink), Some(context), Some(head)) = (&telling.sink, entry.trace, head)
+            && context.sampled
+        {
+            outbox.span(Traced {
+                sink: Arc::clone(sink),
+                span: Box::new(span::make(telling, context, &entry, head)),
+            });
+        }
+        let Some(logs) = &telling.logs else { return };
+        let seen = head.map(|head| Seen {
+            head,
+            caller: self.link.caller(),
+        });
+        let chosen = logs.choose(&Facts {
+            code: self.code,
+            duration,
+            flags: self.flags,
+            sampled: entry.trace.is_some_and(|it| it.sampled),
+            header: &|wanted| {
+                let seen = seen.as_ref();
+                seen.is_some_and(|seen| resolve::header_holds(wanted, seen))
+            },
+            draw: &|| self.link.worker.random(|rng| rng.random_range(0.0..100.0)),
+        });
+        if chosen.is_empty() {
+            return;
+        }
+        if let Some(head) = head {
+            logs.request(head, &mut entry.values);
+        }
+        outbox.line(Line {
+            logs: Arc::clone(logs),
+            chosen,
+            entry,
+        });
+    }
+
+    /// Fills in what is known at the end.
+    fn fill(&self, entry: &mut Entry, duration: Duration, head: Option<&RequestHead>) {
+        if !self.complete && self.code == 0 {
+            entry.details = Cow::Borrowed("downstream_remote_disconnect");
+        }
+        let link = &self.link;
+        entry.duration = duration;
+        entry.protocol = head.map(|head| head.version().text());
+        entry.code = self.code;
+        entry.grpc_status = self.grpc_status;
+        entry.flags = self.flags;
+        entry.received_bytes = self.received;
+        entry.sent_bytes = self.sent;
+        entry.connection_id = link.number;
+        entry.downstream_local = Some(link.destination);
+        entry.downstream_remote = Some(link.remote);
+        entry.downstream_direct_remote = Some(link.remote);
+        entry.downstream_tls = tls(link.tls());
+        if entry.downstream_tls.server_name.is_none() {
+            entry.downstream_tls.server_name = link.server_name().map(Arc::from);
+        }
+        entry.upstream_tls = tls(self.endpoint.as_ref());
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.recorded {
+            self.record(None);
+        }
+    }
+}
+
+/// What logs say of an encrypted connection.
+fn tls(peer: Option<&Rc<Peer>>) -> Tls {
+    peer.map_or_else(Tls::default, |peer| Tls {
+        server_name: peer.server_name.clone(),
+        version: peer.version,
+        cipher: peer.cipher,
+        peer_uri_san: peer.identity.clone(),
+        local_uri_san: peer.own.clone(),
+    })
 }

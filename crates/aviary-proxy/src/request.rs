@@ -16,13 +16,14 @@ use crate::connection::{Identity, Link};
 use crate::forward::{After, Forward};
 use crate::headers;
 use crate::http::downstream::Downstream;
+use crate::http::tunnel::Tunnel;
 use crate::record::Exchange;
 use crate::reply::Reply;
 
 /// A request as the rules see it.
-struct Seen<'a> {
-    head: &'a RequestHead,
-    caller: Caller<'a>,
+pub(crate) struct Seen<'a> {
+    pub(crate) head: &'a RequestHead,
+    pub(crate) caller: Caller<'a>,
 }
 
 impl Head for Seen<'_> {
@@ -81,22 +82,15 @@ pub(crate) async fn handle(
     else {
         return After::Over;
     };
-    let protocol = spoken(head);
-    let mut exchange = Exchange::begin(
-        &link.worker,
-        chain.direction,
-        protocol,
-        !chain.access_log.is_empty(),
-    );
-    exchange.came(link.remote, link.destination);
+    let mut exchange = Exchange::begin(link, identity, spoken(head));
     let answer = answer(link, identity, chain, head, down, &mut exchange).await;
     match answer {
-        Ok(after) => after,
-        Err(reply) => {
-            give(reply, chain, down, &mut exchange).await;
-            After::Over
-        }
+        Ok(None) => {}
+        Ok(Some(tunnel)) => return After::Tunnel(tunnel, Box::new(exchange)),
+        Err(reply) => give(reply, chain, down, &mut exchange).await,
     }
+    exchange.over(head);
+    After::Over
 }
 
 /// Gives a reply of the proxy's own.
@@ -134,16 +128,13 @@ pub(crate) async fn refuse(
     down: &mut Downstream<'_>,
 ) {
     let identity = link.identify().or_else(|| link.last_identity());
-    let Some(chain) = identity.as_ref().and_then(|identity| identity.http()) else {
+    let Some((identity, chain)) = identity
+        .as_ref()
+        .and_then(|identity| Some((identity, identity.http()?)))
+    else {
         return;
     };
-    let mut exchange = Exchange::begin(
-        &link.worker,
-        chain.direction,
-        Protocol::Http,
-        !chain.access_log.is_empty(),
-    );
-    exchange.came(link.remote, link.destination);
+    let mut exchange = Exchange::begin(link, identity, Protocol::Http);
     let reply = Reply {
         flags: Flags::DOWNSTREAM_PROTOCOL_ERROR,
         ..Reply::plain(status, details, "")
@@ -159,13 +150,12 @@ async fn answer(
     head: &mut RequestHead,
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
-) -> Result<After, Reply> {
+) -> Result<Option<Tunnel>, Reply> {
     if link.worker.gate().refuses_request() {
         return Err(Reply::overloaded());
     }
-    accept(link, identity, chain, head)?;
+    exchange.traced(accept(link, identity, chain, head)?);
     meet_peer(link, identity, chain, head, exchange);
-    exchange.asked(head);
     let table = identity.table().ok_or_else(Reply::no_route)?;
     let seen = Seen {
         head,
@@ -187,21 +177,19 @@ async fn act(
     head: &mut RequestHead,
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
-) -> Result<After, Reply> {
+) -> Result<Option<Tunnel>, Reply> {
     if let Some(route) = decision.route {
-        exchange.routed(&route.name);
+        exchange.routed(&route.name, &route.operation);
     }
     // Found before any wait: a change meanwhile may take the cluster away.
     let upstream = match &decision.outcome {
         Outcome::Forward(target) => {
-            exchange.goes_to(&target.branch.name);
-            link.worker.upstreams().get(&target.branch.name)
+            let upstream = link.worker.upstreams().get(&target.branch.name);
+            exchange.goes_to(&target.branch.name, upstream.as_deref());
+            upstream
         }
         _ => None,
     };
-    if let Some(upstream) = &upstream {
-        exchange.service = upstream.service();
-    }
     if let Some(delay) = passage.delay {
         exchange.flag(Flags::DELAY_INJECTED);
         tokio::time::sleep(delay).await;
@@ -247,13 +235,13 @@ fn stopped(stop: Stop<'_>) -> Reply {
     }
 }
 
-/// Checks a request and gives it the headers of this hop.
+/// Checks a request and gives it the headers of this hop; tells its place in a trace.
 fn accept(
     link: &Link,
     identity: &Identity,
     chain: &HttpChain,
     head: &mut RequestHead,
-) -> Result<(), Reply> {
+) -> Result<Option<trace::Context>, Reply> {
     if head.known_method() == aviary_http::Method::Connect {
         return Err(Reply::plain(405, "connect_not_supported", ""));
     }
@@ -283,9 +271,10 @@ fn accept(
     }
     // Who the client is, is said by its certificate alone.
     fields.remove("x-forwarded-client-cert");
-    link.worker
-        .random(|rng| trace::prepare(fields, trust, identity.tracing(), rng));
-    Ok(())
+    let settings = &identity.telling().tracing;
+    Ok(link
+        .worker
+        .random(|rng| trace::prepare(fields, trust, settings, rng)))
 }
 
 /// Learns who calls, on the way in; the header is for proxies only and goes no further.

@@ -1,18 +1,18 @@
 //! One proxy from start to drained: the control side and its workers.
 
+mod telling;
 mod workers;
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use aviary_telemetry::access_log::line::Entry;
+use aviary_mesh::MeshConfig;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -24,13 +24,8 @@ use crate::snapshot::Snapshot;
 use crate::state::{self, Store};
 use crate::{Config, socket, tls, xds};
 
+pub(crate) use telling::Told;
 pub(crate) use workers::Handles;
-
-/// Log lines that may wait to be written; over it they are dropped and counted.
-const LOG_QUEUE: usize = 8192;
-
-/// Log lines written at once.
-const LOG_BATCH: usize = 256;
 
 /// Why a proxy could not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -77,20 +72,15 @@ pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> 
     let gate = life::gate();
 
     let (publish, snapshots) = watch::channel(None);
-    let (log, lines) = mpsc::channel(LOG_QUEUE);
-    let workers =
-        workers::start(&config, &snapshots, &log, &drain, parts, &gate).map_err(Error::Worker)?;
-    drop(log);
+    let (queues, told, tellers) =
+        telling::start(&config, snapshots.clone()).map_err(Error::Worker)?;
+    let workers = workers::start(&config, &snapshots, &queues, &drain, parts, &gate)
+        .map_err(Error::Worker)?;
+    drop(queues);
 
     let store = config.state.as_deref().map(Store::new);
-    if let Some(mesh) = store.as_ref().and_then(Store::load) {
-        tracing::info!("serving the last good configuration until the control plane answers");
-        publish.send_replace(Some(Arc::new(Snapshot::new(mesh, None))));
-    } else if config.xds.is_none() || !config.fixed.listeners.is_empty() {
-        let fixed = Arc::clone(&config.fixed);
-        publish.send_replace(Some(Arc::new(Snapshot::new(fixed, None))));
-    }
-
+    let first = first(&config, store.as_ref());
+    publish.send_replace(first.map(|mesh| Arc::new(Snapshot::new(mesh, None))));
     let keeper = store.map(|store| tokio::spawn(state::keep(store, publish.subscribe())));
 
     let status = Arc::new(xds::Status::default());
@@ -105,6 +95,7 @@ pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> 
         drain: drain.clone(),
         totals: Mutex::default(),
         gate: Arc::clone(&gate),
+        told,
     });
     let mut control = JoinSet::new();
     control.spawn(announce(config.clone(), workers.handles(), snapshots));
@@ -132,29 +123,41 @@ pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> 
     }
     drop(pages);
     control.spawn(tls::watch_files(publish.clone()));
-    if let Some(server) = config.xds.clone() {
-        let client = xds::Client::new(&config, server, publish, status);
-        control.spawn(async move {
-            // The newer proxy is the one that the control plane speaks with.
-            followed.run_until_cancelled(client.run()).await;
-        });
-    } else {
-        control.spawn(async move {
-            // Keeps the last configuration published.
-            publish.closed().await;
-        });
-    }
-    let wanted = config.access_log;
-    let writer = tokio::task::spawn_blocking(move || write_log(lines, wanted));
+    control.spawn(Box::pin(follow(config, publish, status, followed)));
     workers.ended().await;
     control.shutdown().await;
     // Nothing is published any more: the last configuration is kept, then this ends too.
     if let Some(keeper) = keeper {
         drop(keeper.await);
     }
-    // The workers are gone, so the lines end; a writer that broke has said so.
-    drop(writer.await);
+    tellers.ended().await;
     Ok(())
+}
+
+/// What is served from the start; `None` waits for the control plane.
+fn first(config: &Config, store: Option<&Store>) -> Option<Arc<MeshConfig>> {
+    if let Some(mesh) = store.and_then(Store::load) {
+        tracing::info!("serving the last good configuration until the control plane answers");
+        return Some(mesh);
+    }
+    let alone = config.xds.is_none() || !config.fixed.listeners.is_empty();
+    alone.then(|| Arc::clone(&config.fixed))
+}
+
+/// Follows the control plane until a newer proxy does.
+async fn follow(
+    config: Config,
+    publish: xds::Publish,
+    status: Arc<xds::Status>,
+    followed: CancellationToken,
+) {
+    let Some(server) = config.xds.clone() else {
+        // Keeps the last configuration published.
+        return publish.closed().await;
+    };
+    let client = xds::Client::new(&config, server, publish, status);
+    // The newer proxy is the one that the control plane speaks with.
+    followed.run_until_cancelled(Box::pin(client.run())).await;
 }
 
 /// Asks the proxy that runs, if this one is to follow another.
@@ -253,22 +256,6 @@ async fn announce(
         workers = config.workers,
         "ready"
     );
-}
-
-/// Writes access log lines to standard output, many at a time when they come fast, until the
-/// workers are gone. It has a thread of its own: whoever reads them may be slow.
-fn write_log(mut lines: mpsc::Receiver<Entry>, wanted: bool) {
-    let mut batch = Vec::new();
-    while lines.blocking_recv_many(&mut batch, LOG_BATCH) > 0 {
-        let text: String = batch.drain(..).map(|entry: Entry| entry.text()).collect();
-        if !wanted {
-            continue;
-        }
-        let mut out = std::io::stdout().lock();
-        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            tracing::warn!(%error, "cannot write the access log");
-        }
-    }
 }
 
 #[cfg(test)]

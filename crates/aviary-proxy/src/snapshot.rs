@@ -7,6 +7,7 @@ use std::sync::Arc;
 use aviary_mesh::endpoint::WorkloadLabels;
 use aviary_mesh::{MeshConfig, compiled};
 
+use crate::record::Wanted;
 use crate::tls::Contexts;
 
 /// An immutable configuration; a change makes a new one.
@@ -15,6 +16,7 @@ pub(crate) struct Snapshot {
     compiled: compiled::Config,
     workloads: HashMap<IpAddr, Arc<WorkloadLabels>>,
     tls: Contexts,
+    wanted: Wanted,
 }
 
 impl Snapshot {
@@ -31,11 +33,13 @@ impl Snapshot {
             }
         }
         let tls = Contexts::new(&mesh, previous.map(|previous| &previous.tls));
+        let wanted = Wanted::new(&mesh);
         let compiled = compiled::Config::new(mesh, previous.map(|previous| &previous.compiled));
         Self {
             compiled,
             workloads,
             tls,
+            wanted,
         }
     }
 
@@ -52,6 +56,11 @@ impl Snapshot {
     /// What handshakes are made with.
     pub(crate) fn tls(&self) -> &Contexts {
         &self.tls
+    }
+
+    /// What its chains want to be told.
+    pub(crate) fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 
     /// The workload at an address, when it is an endpoint of any cluster.

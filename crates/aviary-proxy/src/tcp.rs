@@ -15,7 +15,7 @@ use aviary_telemetry::{Flags, Protocol};
 use rand::RngCore as _;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::connection::Link;
+use crate::connection::{Identity, Link};
 use crate::record::Exchange;
 use crate::reply::{Reply, Reset};
 use crate::socket;
@@ -27,18 +27,18 @@ use crate::upstream::{Permit, Upstream, count, words};
 const TICK: Duration = Duration::from_secs(5);
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(link: &Link, chain: &TcpChain, client: Stream) {
+pub(crate) async fn serve(
+    link: &Rc<Link>,
+    identity: &Rc<Identity>,
+    chain: &TcpChain,
+    client: Stream,
+) {
     let worker = &link.worker;
-    let mut exchange = Exchange::begin(
-        worker,
-        chain.direction,
-        Protocol::Tcp,
-        !chain.access_log.is_empty(),
-    );
+    let mut exchange = Exchange::begin(link, identity, Protocol::Tcp);
     let branch = worker.random(|rng| chain.branch(rng.next_u64()));
     let cluster = branch.map_or("", |branch| branch.cluster.as_str());
-    exchange.goes_to(cluster);
-    exchange.came(link.remote, link.destination);
+    let upstream = worker.upstreams().get(cluster);
+    exchange.goes_to(cluster, upstream.as_deref());
     if chain.direction == Direction::Inbound {
         exchange.source = worker
             .snapshot()
@@ -46,7 +46,7 @@ pub(crate) async fn serve(link: &Link, chain: &TcpChain, client: Stream) {
             .cloned()
             .unwrap_or_default();
     }
-    match connect(link, cluster, &mut exchange).await {
+    match connect(link, upstream, &mut exchange).await {
         Ok((endpoint, _permit)) => {
             exchange.tell_tcp(false);
             pass(client, endpoint, chain.idle_timeout, &mut exchange).await;
@@ -62,15 +62,11 @@ pub(crate) async fn serve(link: &Link, chain: &TcpChain, client: Stream) {
 
 async fn connect(
     link: &Link,
-    cluster: &str,
+    upstream: Option<Rc<Upstream>>,
     exchange: &mut Exchange,
 ) -> Result<(Stream, Permit), Reply> {
     let worker = &link.worker;
-    let upstream: Rc<Upstream> = worker
-        .upstreams()
-        .get(cluster)
-        .ok_or_else(Reply::no_cluster)?;
-    exchange.service = upstream.service();
+    let upstream = upstream.ok_or_else(Reply::no_cluster)?;
     // Going where the client already is would come back here for ever.
     let destination = (!link.direct).then_some(link.destination);
     let choice = worker
@@ -89,7 +85,7 @@ async fn connect(
     };
     let reset = match tokio::time::timeout(policy.connect_timeout, connecting).await {
         Ok(Ok(stream)) => {
-            exchange.connected(stream.local_addr().ok());
+            exchange.meets(stream.tls(), || stream.local_addr().ok());
             return Ok((stream, permit));
         }
         Ok(Err(error)) => Reset::Connect(words(&error)),

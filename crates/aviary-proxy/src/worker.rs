@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use aviary_http::ResponseHead;
 use aviary_mesh::cluster::ServiceLabels;
 use aviary_mesh::endpoint::WorkloadLabels;
-use aviary_telemetry::access_log::line::Entry;
 use aviary_telemetry::peer::{self, Peers};
 use aviary_telemetry::recorder::{Batch, Recorder};
 use rand::SeedableRng;
@@ -23,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::ProxyKind;
 use crate::life::Gate;
+use crate::record::{Outbox, Queues};
 use crate::snapshot::Snapshot;
 use crate::upstream::{Upstreams, report};
 
@@ -31,6 +31,9 @@ const SWEEP: Duration = Duration::from_secs(5);
 
 /// Heads whose memory is kept; each may have the size of the largest head.
 const HEADS: usize = 8;
+
+/// What waits to be logged or exported goes over after this long.
+const FLUSH: Duration = Duration::from_millis(100);
 
 /// A connection without a request is closed so long after the drain began. Until then a client
 /// that asks once more is answered and told that the connection ends; one that was closed at once
@@ -62,8 +65,8 @@ pub(crate) struct Channels {
     pub(crate) snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     /// Questions.
     pub(crate) queries: mpsc::Receiver<Query>,
-    /// Log lines to be written; full means dropped and counted.
-    pub(crate) log: mpsc::Sender<Entry>,
+    /// Where log lines and spans go; full means dropped and counted.
+    pub(crate) queues: Queues,
     /// Ends the work.
     pub(crate) drain: CancellationToken,
     /// Raised by one once the first configuration is in use.
@@ -103,8 +106,7 @@ pub(crate) struct Worker {
     peers: RefCell<Peers>,
     heads: RefCell<Vec<ResponseHead>>,
     unknown: (Arc<WorkloadLabels>, Arc<ServiceLabels>),
-    log: mpsc::Sender<Entry>,
-    log_dropped: Cell<u64>,
+    outbox: Outbox,
     rng: RefCell<SmallRng>,
     epoch: Instant,
     drain: CancellationToken,
@@ -116,7 +118,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    fn new(options: &Options, log: mpsc::Sender<Entry>) -> Self {
+    fn new(options: &Options, queues: Queues) -> Self {
         let peer_header = peer::encode(&options.labels).into_bytes();
         Self {
             kind: options.kind,
@@ -128,8 +130,7 @@ impl Worker {
             peers: RefCell::default(),
             heads: RefCell::default(),
             unknown: <(Arc<_>, Arc<_>)>::default(),
-            log,
-            log_dropped: Cell::new(0),
+            outbox: Outbox::new(queues),
             rng: RefCell::new(SmallRng::seed_from_u64(options.seed)),
             epoch: Instant::now(),
             drain: CancellationToken::new(),
@@ -245,11 +246,9 @@ impl Worker {
         count(&mut self.recorder.borrow_mut());
     }
 
-    /// Hands a log line to the control side; dropped and counted when that lags.
-    pub(crate) fn log(&self, entry: Entry) {
-        if self.log.try_send(entry).is_err() {
-            self.log_dropped.set(self.log_dropped.get() + 1);
-        }
+    /// Log lines and spans on their way to the control side.
+    pub(crate) fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     /// Runs something that must end before the worker does.
@@ -276,7 +275,6 @@ impl Worker {
             Query::Stats(reply) => {
                 let all = self.upstreams.all();
                 let mut text: String = all.iter().map(|upstream| report::stats(upstream)).collect();
-                let _ = writeln!(text, "access_log.dropped: {}", self.log_dropped.get());
                 let _ = writeln!(text, "downstream.streams: {}", self.streams.len());
                 drop(reply.send(text));
             }
@@ -291,11 +289,12 @@ pub(crate) async fn run(options: Options, channels: Channels) {
     let Channels {
         mut snapshots,
         mut queries,
-        log,
+        queues,
         drain,
         ready,
     } = channels;
-    let worker = Rc::new(Worker::new(&options, log));
+    let worker = Rc::new(Worker::new(&options, queues));
+    tokio::task::spawn_local(flush(Rc::clone(&worker)));
     let mut listeners = listen::Listeners::new(Rc::clone(&worker), options.workers > 1);
     listeners.hand(options.handed);
     let mut first = Some((options.inherited, ready));
@@ -334,17 +333,27 @@ pub(crate) async fn run(options: Options, channels: Channels) {
     let mut limit = std::pin::pin!(tokio::time::sleep(options.drain_limit));
     loop {
         tokio::select! {
-            () = worker.streams.wait() => return,
+            () = worker.streams.wait() => break,
             () = &mut quiet, if !worker.quiet_ended.get() => {
                 worker.quiet_ended.set(true);
                 worker.quiet_end.cancel();
             }
             () = &mut limit => {
                 tracing::warn!(streams = worker.streams.len(), "drain ends with streams open");
-                return;
+                break;
             }
             Some(query) = queries.recv() => worker.answer(query, &listeners),
         }
+    }
+    worker.outbox.flush();
+}
+
+/// Sends what is to be logged and exported a moment after it came, until it is dropped.
+async fn flush(worker: Rc<Worker>) {
+    loop {
+        worker.outbox.begun().await;
+        tokio::time::sleep(FLUSH).await;
+        worker.outbox.flush();
     }
 }
 

@@ -5,6 +5,7 @@ mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aviary_xds::Resource;
 use aviary_xds::ads::ClientSession;
 use aviary_xds::bootstrap::Server;
 use aviary_xds::protobuf::envoy::service::discovery::v3::DeltaDiscoveryRequest;
@@ -18,6 +19,7 @@ use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::config::{Config, Xds};
+use crate::record;
 use crate::snapshot::Snapshot;
 
 pub(crate) use status::Status;
@@ -72,7 +74,9 @@ pub(crate) struct Client {
 impl Client {
     /// A client for the proxy that `config` describes.
     pub(crate) fn new(config: &Config, server: Xds, publish: Publish, status: Arc<Status>) -> Self {
-        let session = ClientSession::new(config.node.clone()).with_fixed(&config.fixed);
+        let session = ClientSession::new(config.node.clone())
+            .with_fixed(&config.fixed)
+            .with_judge(judge);
         Self {
             server,
             session,
@@ -178,6 +182,15 @@ impl Client {
         let endpoint = kept_alive("http://control")?;
         Ok(endpoint.connect_with_connector(connector).await?)
     }
+}
+
+/// Refuses what the model can say but this proxy cannot do.
+fn judge(resource: &Resource) -> Result<(), String> {
+    let problem = match resource {
+        Resource::Listener(listener) => record::problem(listener),
+        _ => None,
+    };
+    problem.map_or(Ok(()), Err)
 }
 
 fn kept_alive(uri: &str) -> Result<Endpoint, Error> {

@@ -4,7 +4,7 @@
 //! format names ([`Logs::request`], [`Logs::response`], [`Logs::trailers`]) and hands an [`Entry`]
 //! over; another thread writes the line ([`Logs::write`]).
 
-pub mod line;
+pub mod filter;
 pub mod format;
 pub mod values;
 mod operator;
@@ -19,20 +19,60 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aviary_http::{Fields, RequestHead, ResponseHead};
+use aviary_mesh::access_log::{AccessLog, LogFormat, LogSink};
 
+pub use filter::Facts;
 pub use format::{Error, Format, Host};
 pub use values::Values;
 
 use crate::flags::Flags;
 use crate::recorder::GrpcStatus;
 use crate::trace::Context;
-use values::Wanted;
+use filter::Filter;
+use values::{Place, Wanted};
+
+/// Logs of one chain; the bits of a [`Chosen`].
+const LIMIT: usize = 32;
+
+/// Envoy's own text line.
+///
+/// Source: Envoy `SubstitutionFormatUtils::defaultSubstitutionFormatter`.
+const DEFAULT_FORMAT: &str = concat!(
+    "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" ",
+    "%RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %DURATION% ",
+    "%RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" ",
+    "\"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\"\n",
+);
 
 /// The logs of one HTTP or TCP chain.
 #[derive(Debug, Clone, Default)]
 pub struct Logs {
     wanted: Wanted,
-    formats: Vec<Format>,
+    logs: Vec<Log>,
+}
+
+#[derive(Debug, Clone)]
+struct Log {
+    format: Format,
+    filter: Option<Filter>,
+    sink: LogSink,
+}
+
+/// Lines on their way, by where they go.
+pub trait Texts {
+    /// The text that goes to `sink`.
+    fn of(&mut self, sink: &LogSink) -> &mut String;
+}
+
+/// The logs of a chain that want one exchange.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Chosen(u32);
+
+impl Chosen {
+    /// Whether no log wants it.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
 }
 
 /// What is known of one exchange, owned, to be written elsewhere. Absent values are written as `-`,
@@ -75,6 +115,8 @@ pub struct Entry {
     pub connection_id: u64,
     /// Name of the route; empty when it has none.
     pub route: Arc<str>,
+    /// The route's operation, which spans are named by; empty when it has none.
+    pub operation: Arc<str>,
     /// The cluster; empty without one.
     pub cluster: Arc<str>,
     /// The endpoint.
@@ -132,6 +174,7 @@ impl Entry {
             attempts: 0,
             connection_id: 0,
             route: Arc::default(),
+            operation: Arc::default(),
             cluster: Arc::default(),
             upstream_host: None,
             upstream_local: None,
@@ -146,20 +189,55 @@ impl Entry {
 }
 
 impl Logs {
-    /// Adds a log and gives its number.
-    pub fn add(&mut self, log: LogFormat<'_>, host: &Host<'_>) -> Result<usize, Error> {
-        let number = self.formats.len();
-        let format = match log {
-            LogFormat::Text(text) => Format::text(text, host, &mut self.wanted)?,
-            LogFormat::Json(text) => Format::json(text, host, &mut self.wanted)?,
+    /// Compiles the logs of a chain.
+    ///
+    /// # Errors
+    /// The number of the first log that cannot be honoured, and why.
+    pub fn new(configured: &[AccessLog], host: &Host<'_>) -> Result<Self, (usize, Error)> {
+        let mut logs = Self::default();
+        for (number, log) in configured.iter().enumerate() {
+            logs.add(log, host).map_err(|error| (number, error))?;
+        }
+        Ok(logs)
+    }
+
+    fn add(&mut self, log: &AccessLog, host: &Host<'_>) -> Result<(), Error> {
+        if self.logs.len() >= LIMIT {
+            return Err(Error::TooMany { limit: LIMIT });
+        }
+        let wanted = &mut self.wanted;
+        let format = match &log.format {
+            LogFormat::Default => Format::text(DEFAULT_FORMAT, host, wanted)?,
+            LogFormat::Text(text) => Format::text(text, host, wanted)?,
+            LogFormat::Json(text) => Format::json(text, host, wanted)?,
         };
-        self.formats.push(format);
-        Ok(number)
+        let filter = log.filter.as_ref().map(Filter::new).transpose()?;
+        self.logs.push(Log {
+            format,
+            filter,
+            sink: log.sink.clone(),
+        });
+        Ok(())
     }
 
     /// Whether there is no log at all.
     pub fn is_empty(&self) -> bool {
-        self.formats.is_empty()
+        self.logs.is_empty()
+    }
+
+    /// Whether a format names a trailer.
+    pub fn wants_trailers(&self) -> bool {
+        self.wanted.any_in(Place::Trailers)
+    }
+
+    /// The logs that want an exchange.
+    pub fn choose(&self, facts: &Facts<'_>) -> Chosen {
+        let mut chosen = 0;
+        for (number, log) in self.logs.iter().enumerate() {
+            let passes = log.filter.as_ref().is_none_or(|it| it.passes(facts));
+            chosen |= u32::from(passes) << number;
+        }
+        Chosen(chosen)
     }
 
     /// Keeps what the formats name of a request's head.
@@ -177,19 +255,12 @@ impl Logs {
         self.wanted.trailers(trailers, into);
     }
 
-    /// Writes the line of one of the logs.
-    pub fn write(&self, number: usize, entry: &Entry, line: &mut String) {
-        if let Some(format) = self.formats.get(number) {
-            format.write(entry, line);
+    /// Appends the line of each chosen log, with its end, to the text of its sink.
+    pub fn write(&self, chosen: Chosen, entry: &Entry, texts: &mut impl Texts) {
+        for (number, log) in self.logs.iter().enumerate() {
+            if chosen.0 >> number & 1 == 1 {
+                log.format.write(entry, texts.of(&log.sink));
+            }
         }
     }
-}
-
-/// A format as it was configured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat<'a> {
-    /// Text with operators, with its line end.
-    Text(&'a str),
-    /// The text of a JSON value whose strings hold operators; a line end is added.
-    Json(&'a str),
 }

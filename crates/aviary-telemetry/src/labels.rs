@@ -1,9 +1,6 @@
 //! The label set of Istio's standard metrics.
 
-use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 
 use aviary_mesh::cluster::ServiceLabels;
 use aviary_mesh::endpoint::WorkloadLabels;
@@ -39,59 +36,10 @@ pub enum Security {
     Unknown,
 }
 
-/// The labels of one series.
+/// The labels of a series as they are written; each side with the identity that it proved.
 ///
 /// Source: Istio standard metrics. Empty strings are written as `unknown`, so that no tool that
 /// expects the whole set skips the series.
-#[derive(Debug, Clone)]
-pub struct Labels {
-    /// Which side reports.
-    pub reporter: Reporter,
-    /// The caller.
-    pub source: Arc<WorkloadLabels>,
-    /// The called workload.
-    pub destination: Arc<WorkloadLabels>,
-    /// The called service.
-    pub service: Arc<ServiceLabels>,
-    /// What was spoken.
-    pub protocol: Protocol,
-    /// HTTP status; 0 when there was no reply. Not written for TCP.
-    pub code: u16,
-    /// `grpc-status` of the reply; empty when there was none. Not written for TCP.
-    pub grpc_status: Cow<'static, str>,
-    /// Envoy's response flags, `-` when none.
-    pub flags: Cow<'static, str>,
-    /// Protection of the connection.
-    pub security: Security,
-}
-
-impl Labels {
-    fn service_key(&self) -> (&str, &str, &str) {
-        (
-            &self.service.host,
-            &self.service.name,
-            &self.service.namespace,
-        )
-    }
-
-    /// The labels in Prometheus' text form, without braces, in a fixed order.
-    pub fn text(&self) -> String {
-        Written {
-            reporter: self.reporter,
-            source: (&self.source, ""),
-            destination: (&self.destination, ""),
-            service: &self.service,
-            protocol: self.protocol,
-            code: self.code,
-            grpc_status: &self.grpc_status,
-            flags: &self.flags,
-            security: self.security,
-        }
-        .text()
-    }
-}
-
-/// The labels of a series as they are written; each side with the identity that it proved.
 pub(crate) struct Written<'a> {
     pub(crate) reporter: Reporter,
     pub(crate) source: (&'a WorkloadLabels, &'a str),
@@ -151,35 +99,6 @@ impl Written<'_> {
             },
         );
         text
-    }
-}
-
-impl PartialEq for Labels {
-    fn eq(&self, other: &Self) -> bool {
-        self.reporter == other.reporter
-            && self.code == other.code
-            && self.protocol == other.protocol
-            && self.security == other.security
-            && self.flags == other.flags
-            && self.grpc_status == other.grpc_status
-            && (Arc::ptr_eq(&self.service, &other.service) || self.service == other.service)
-            && (Arc::ptr_eq(&self.source, &other.source) || self.source == other.source)
-            && (Arc::ptr_eq(&self.destination, &other.destination)
-                || self.destination == other.destination)
-    }
-}
-
-impl Eq for Labels {}
-
-impl Hash for Labels {
-    /// Over the parts that tell series apart best; equality looks at all of them.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.reporter.hash(state);
-        self.code.hash(state);
-        self.flags.hash(state);
-        self.service_key().hash(state);
-        self.source.workload.hash(state);
-        self.destination.workload.hash(state);
     }
 }
 

@@ -10,13 +10,11 @@ pub mod flags;
 pub mod histogram;
 pub mod recorder;
 pub mod totals;
-pub mod registry;
 pub mod access_log;
 pub mod trace;
 pub mod peer;
 
 pub use flags::Flags;
-pub use labels::{Labels, Protocol, Reporter, Security};
-pub use recorder::Recorder;
-pub use registry::Registry;
+pub use labels::{Protocol, Reporter, Security};
+pub use recorder::{Labels, Recorder};
 pub use totals::Totals;

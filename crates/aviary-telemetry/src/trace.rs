@@ -1,7 +1,6 @@
 //! Request ids and trace contexts: kept when the caller has them, begun when nobody did.
 
 mod context;
-pub mod header_map;
 mod request_id;
 pub mod span;
 #[cfg(test)]
@@ -28,7 +27,7 @@ pub enum Trust {
 pub struct Settings {
     /// Whether a request without an id gets one.
     pub generate_request_id: bool,
-    /// How traces begin; `None` only passes on what the caller sent.
+    /// How traces begin; `None` passes on what the caller sent, unread.
     pub tracing: Option<Tracing>,
 }
 
@@ -41,7 +40,7 @@ pub struct Tracing {
     pub client: u16,
     /// Upper bound of all shares.
     pub overall: u16,
-    /// In which headers a trace begins.
+    /// In which headers a trace begins; in none, it does not begin here.
     pub begin: Formats,
     /// Whether this proxy makes spans: then the next hop's parent is this proxy's span.
     pub spans: bool,
@@ -61,8 +60,8 @@ impl Tracing {
     }
 }
 
-/// Makes sure that a request carries a request id and, as configured, a trace context. `None`
-/// when the request is in no trace.
+/// Makes sure that a request carries a request id and, as configured, a trace context. `None` when
+/// the request is in no trace, and without tracing: then nothing of traces is looked at.
 ///
 /// A caller's context decides whether the trace is sampled. Where it leaves that open, or there is
 /// none, the request id's own digit decides, then `x-client-trace-id` and `x-envoy-force-trace`,
@@ -79,15 +78,8 @@ pub fn prepare(
     rng: &mut impl Rng,
 ) -> Option<Context> {
     let id = identify(fields, trust, settings.generate_request_id, rng);
+    let tracing = settings.tracing?;
     let heard = context::hear(fields);
-    let Some(tracing) = settings.tracing else {
-        return (heard.trace_id != 0).then_some(Context {
-            trace_id: heard.trace_id,
-            span_id: heard.span_id,
-            parent_id: 0,
-            sampled: heard.sampled.unwrap_or_default(),
-        });
-    };
     let wanted = decide(fields, id, trust, tracing);
     let sampled = heard.sampled.unwrap_or(wanted);
     if heard.trace_id == 0 {
@@ -95,6 +87,9 @@ pub fn prepare(
         // A decision alone was answered in the form in which it was asked.
         formats.b3_single |= heard.formats.b3_single;
         formats.b3 |= heard.formats.b3;
+        if formats == Formats::NONE {
+            return None;
+        }
         // Zero means "no id" in all formats.
         let context = Context {
             trace_id: rng.random::<u128>().max(1),

@@ -5,7 +5,7 @@
 mod client;
 mod server;
 
-pub use client::ClientSession;
+pub use client::{ClientSession, Judge};
 pub use server::{Nack, Push, ServerSession};
 
 #[cfg(test)]

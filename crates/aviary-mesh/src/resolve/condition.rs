@@ -90,7 +90,8 @@ fn path_holds(wanted: &PathMatch, path: &str, ignore_case: bool) -> bool {
     }
 }
 
-pub(crate) fn header_holds(condition: &HeaderMatch, head: &impl Head) -> bool {
+/// Whether a condition on a header holds.
+pub fn header_holds(condition: &HeaderMatch, head: &impl Head) -> bool {
     let value = match condition.name.as_str() {
         ":method" => Some(Cow::Borrowed(head.method())),
         ":authority" => Some(Cow::Borrowed(head.authority())),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use aviary_xds::Bootstrap;
 
+use crate::record;
+
 use super::{Config, DRAIN_LIMIT, Life, Ports, ProxyKind, Xds};
 
 /// The name of a proxy whose file gives it none.
@@ -15,7 +17,10 @@ impl Config {
     /// A proxy on its own with the resources of `bootstrap`, on `workers` threads (at least 1).
     ///
     /// It has the pages of its administration where the file says, and no others.
-    pub fn standalone(bootstrap: Bootstrap, workers: usize) -> Self {
+    ///
+    /// # Errors
+    /// The place of something that cannot be honoured, and why.
+    pub fn standalone(bootstrap: Bootstrap, workers: usize) -> Result<Self, String> {
         let named = |text: &str| if text.is_empty() { NAME } else { text }.to_owned();
         let Bootstrap {
             mut node,
@@ -23,8 +28,14 @@ impl Config {
             config,
             ads,
         } = bootstrap;
+        for listener in config.listeners.values() {
+            if let Some(problem) = record::problem(listener) {
+                let name = &listener.name;
+                return Err(format!("static_resources.listeners[`{name}`]: {problem}"));
+            }
+        }
         "aviary".clone_into(&mut node.user_agent_name);
-        Self {
+        Ok(Self {
             kind: ProxyKind::Standalone,
             pod: named(&node.id),
             namespace: String::new(),
@@ -49,6 +60,6 @@ impl Config {
             drain_limit: DRAIN_LIMIT,
             access_log: true,
             life: Life::default(),
-        }
+        })
     }
 }

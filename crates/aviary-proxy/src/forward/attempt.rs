@@ -1,7 +1,6 @@
 //! One try at one endpoint.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -104,11 +103,6 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Our end of its connection.
-    pub(super) fn local(&self) -> Option<SocketAddr> {
-        self.lease.as_ref().and_then(Lease::local)
-    }
-
     /// Sends to the endpoint chosen and waits for the head of the answer; a pooled connection that
     /// was closed meanwhile is replaced.
     #[expect(
@@ -124,6 +118,7 @@ impl<'a> Attempt<'a> {
         choice: &Choice,
         deadline: &mut Option<Instant>,
         answer: &mut ResponseHead,
+        exchange: &mut Exchange,
     ) -> Result<(), Broken> {
         self.deadline = *deadline;
         let per_try = self
@@ -133,7 +128,7 @@ impl<'a> Attempt<'a> {
             .and_then(|retry| retry.per_try_timeout)
             .map(|limit| Instant::now() + limit);
         for stale in 0.. {
-            self.connect(choice, per_try).await?;
+            exchange.sends(self.connect(choice, per_try).await?);
             let sent = self.exchange(head, upgrade, body, down, per_try, answer);
             let result = sent.await;
             *deadline = self.deadline;
@@ -152,7 +147,11 @@ impl<'a> Attempt<'a> {
         ))
     }
 
-    async fn connect(&mut self, choice: &Choice, per_try: Option<Instant>) -> Result<(), Broken> {
+    async fn connect(
+        &mut self,
+        choice: &Choice,
+        per_try: Option<Instant>,
+    ) -> Result<&Lease, Broken> {
         let worker = &self.forward.link.worker;
         let connecting = self.forward.upstream.connection(worker, &choice.host);
         let limit = [per_try, self.deadline].into_iter().flatten().min();
@@ -173,8 +172,7 @@ impl<'a> Attempt<'a> {
             };
             Broken::new(outcome, Reply::reset(&reset, self.retried))
         })?;
-        self.lease = Some(lease);
-        Ok(())
+        Ok(self.lease.insert(lease))
     }
 
     /// Whether the connection had been closed before the request reached anybody, or the request
@@ -351,6 +349,11 @@ impl<'a> Attempt<'a> {
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
     ) {
+        if exchange.wants_trailers()
+            && let Some(lease) = &mut self.lease
+        {
+            lease.keep_trailers();
+        }
         let ended = poll_fn(|cx| {
             if let Poll::Ready(Err(Failure::Client(error))) = self.poll_request(cx, &mut body, down)
             {
@@ -383,6 +386,9 @@ impl<'a> Attempt<'a> {
         exchange.received = body.received;
         if let Some(lease) = &self.lease {
             exchange.ended(lease.grpc_status());
+            if let Some(trailers) = lease.kept_trailers() {
+                exchange.trailed(trailers);
+            }
         }
         match ended {
             Ok(()) => exchange.complete(),

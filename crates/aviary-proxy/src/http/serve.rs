@@ -70,11 +70,13 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
         let mut down = Downstream::Http1(&mut connection, version);
         // Apart from the connection, so that one that waits is small.
         let after = Box::pin(request::handle(&link, &mut head, &mut down)).await;
-        if let After::Tunnel(tunnel) = after {
+        if let After::Tunnel(tunnel, mut exchange) = after {
             if let Ok((stream, input)) = connection.into_parts().await {
-                Box::pin(tunnel.run(stream, input)).await;
+                let moved = Box::pin(tunnel.run(stream, input)).await;
+                (exchange.received, exchange.sent) = moved;
+                exchange.complete();
             }
-            return;
+            return exchange.over(&head);
         }
         if !connection.is_reusable() {
             return Box::pin(connection.finish()).await;

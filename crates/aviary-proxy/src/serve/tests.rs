@@ -21,6 +21,7 @@ use aviary_xds::protobuf::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
 use tokio::net::{TcpStream, UnixListener};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
@@ -30,6 +31,7 @@ use crate::ProxyKind;
 use crate::config::{Life, Ports, Xds};
 
 mod hand_over;
+mod telemetry;
 
 fn free() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0")

@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use aviary_telemetry::access_log::line::Entry;
 use rand::Rng as _;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::life::Gate;
 use crate::life::succession::Part;
+use crate::record::Queues;
 use crate::snapshot::Snapshot;
 use crate::worker::{self, Channels, Options, Query};
 use crate::{Config, inherited};
@@ -82,7 +82,7 @@ impl Workers {
 pub(super) fn start(
     config: &Config,
     snapshots: &watch::Receiver<Option<Arc<Snapshot>>>,
-    log: &mpsc::Sender<Entry>,
+    queues: &Queues,
     drain: &CancellationToken,
     handed: Vec<Part>,
     gate: &Arc<Gate>,
@@ -113,7 +113,7 @@ pub(super) fn start(
         let channels = Channels {
             snapshots: snapshots.clone(),
             queries: questions,
-            log: log.clone(),
+            queues: queues.clone(),
             drain: drain.clone(),
             ready: Arc::clone(&ready),
         };

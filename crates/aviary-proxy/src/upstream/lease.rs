@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use aviary_http::{Fields, Framing, Name, RequestHead, ResponseHead};
+use aviary_http::{Fields, Framing, Name, RequestHead, ResponseHead, Version};
 use aviary_telemetry::recorder::GrpcStatus;
 use bytes::Bytes;
 
@@ -13,6 +13,7 @@ use super::pool::{Found, Host, Pooled};
 use crate::http::body::{Error, Fill, Sink, Source};
 use crate::http::http2;
 use crate::http::tunnel::Tunnel;
+use crate::tls::Peer;
 use crate::worker::Worker;
 
 /// A connection lent to one request.
@@ -24,6 +25,8 @@ pub(crate) struct Lease {
     host: Rc<Host>,
     carrier: Carrier,
     grpc_status: GrpcStatus,
+    /// The reply's trailers, where somebody wants them.
+    trailers: Option<Box<Fields>>,
 }
 
 /// An HTTP/1 connection on its way back.
@@ -54,6 +57,34 @@ impl Lease {
                 }
             },
             grpc_status: GrpcStatus::NONE,
+            trailers: None,
+        }
+    }
+
+    /// Keeps the reply's trailers.
+    pub(crate) fn keep_trailers(&mut self) {
+        self.trailers = Some(Box::default());
+    }
+
+    /// The trailers that were kept.
+    pub(crate) fn kept_trailers(&self) -> Option<&Fields> {
+        self.trailers.as_deref()
+    }
+
+    /// Who the endpoint is; `None` when nothing is encrypted.
+    pub(crate) fn tls(&self) -> Option<&Rc<Peer>> {
+        match &self.carrier {
+            Carrier::Http1(pooled) => pooled.connection.tls(),
+            Carrier::Http2(stream) => stream.tls(),
+            Carrier::Gone => None,
+        }
+    }
+
+    /// What is spoken.
+    pub(crate) fn protocol(&self) -> &'static str {
+        match &self.carrier {
+            Carrier::Http2(_) => Version::Http2.text(),
+            Carrier::Http1(_) | Carrier::Gone => Version::Http11.text(),
         }
     }
 
@@ -199,6 +230,9 @@ impl Source for Lease {
         };
         if let Some(status) = trailers.as_ref().and_then(|t| t.get(Name::GrpcStatus)) {
             self.grpc_status = GrpcStatus::parse(status);
+        }
+        if let (Some(kept), Some(trailers)) = (&mut self.trailers, &trailers) {
+            (**kept).clone_from(trailers);
         }
         trailers
     }

@@ -5,4 +5,5 @@ mod http;
 mod policy;
 mod certificates;
 mod tcp;
+mod telling;
 mod tls;

@@ -38,6 +38,16 @@ pub enum Error {
     },
     /// The JSON format is no JSON.
     Json(String),
+    /// There is no such response flag.
+    Flag {
+        /// As written.
+        name: String,
+    },
+    /// A chain has more logs than that.
+    TooMany {
+        /// What it may have.
+        limit: usize,
+    },
 }
 
 impl std::fmt::Display for Error {
@@ -56,6 +66,11 @@ impl std::fmt::Display for Error {
                 "the access log operator %{operator}% does not take the argument ({argument})"
             ),
             Self::Json(error) => write!(f, "the JSON format cannot be read: {error}"),
+            Self::Flag { name } => write!(
+                f,
+                "there is no response flag `{name}`; write those of Envoy, e.g. `UF`"
+            ),
+            Self::TooMany { limit } => write!(f, "a filter chain has at most {limit} access logs"),
         }
     }
 }

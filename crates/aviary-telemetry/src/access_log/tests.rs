@@ -1,13 +1,23 @@
+use aviary_mesh::access_log::{Comparison, ISTIO_FORMAT, LogFilter};
+
 use super::*;
 
-/// Istio's default format.
-const ISTIO: &str = "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" \
-    %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% \
-    \"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% \
-    %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" \
-    \"%REQ(X-REQUEST-ID)%\" \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_HOST%\" %UPSTREAM_CLUSTER_RAW% \
-    %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% \
-    %REQUESTED_SERVER_NAME% %ROUTE_NAME%\n";
+/// One text, wherever it goes.
+impl Texts for String {
+    fn of(&mut self, _: &LogSink) -> &mut String {
+        self
+    }
+}
+
+#[derive(Default)]
+struct Lines(Vec<(LogSink, String)>);
+
+impl Texts for Lines {
+    fn of(&mut self, sink: &LogSink) -> &mut String {
+        self.0.push((sink.clone(), String::new()));
+        &mut self.0.last_mut().unwrap().1
+    }
+}
 
 fn variable(name: &str) -> Option<String> {
     (name == "POD").then(|| "reviews-v1-7d".to_owned())
@@ -55,9 +65,28 @@ fn response() -> ResponseHead {
     head
 }
 
-fn line(format: LogFormat<'_>, mut entry: Entry) -> String {
-    let mut logs = Logs::default();
-    let number = logs.add(format, &host()).unwrap();
+fn log(format: LogFormat) -> AccessLog {
+    AccessLog {
+        sink: LogSink::Stdout,
+        format,
+        filter: None,
+    }
+}
+
+fn text(format: &str) -> LogFormat {
+    LogFormat::Text(format.to_owned())
+}
+
+fn json(format: &str) -> LogFormat {
+    LogFormat::Json(format.to_owned())
+}
+
+fn every() -> Chosen {
+    Chosen(u32::MAX)
+}
+
+fn line(format: LogFormat, mut entry: Entry) -> String {
+    let logs = Logs::new(&[log(format)], &host()).unwrap();
     if entry.protocol.is_some() {
         logs.request(&request(), &mut entry.values);
         logs.response(&response(), &mut entry.values);
@@ -66,21 +95,21 @@ fn line(format: LogFormat<'_>, mut entry: Entry) -> String {
         logs.trailers(&trailers, &mut entry.values);
     }
     let mut line = String::new();
-    logs.write(number, &entry, &mut line);
+    logs.write(every(), &entry, &mut line);
     line
 }
 
 #[test]
 fn write_istios_default_is_its_line() {
     assert_eq!(
-        line(LogFormat::Text(ISTIO), entry()),
+        line(text(ISTIO_FORMAT), entry()),
         "[2026-11-21T10:00:00.123Z] \"GET /reviews/0?x=1&user=jason HTTP/1.1\" 200 - via_upstream - \"-\" \
          0 295 12 11 \"-\" \"curl/8\" \"id-1\" \"reviews:9080\" \"10.244.0.9:9080\" \
          outbound|9080|v1|reviews.prod.svc.cluster.local 10.244.0.7:40000 10.96.3.4:9080 \
          10.244.0.7:39999 - -\n"
     );
     assert_eq!(
-        line(LogFormat::Text(ISTIO), Entry::new(SystemTime::UNIX_EPOCH)),
+        line(text(ISTIO_FORMAT), Entry::new(SystemTime::UNIX_EPOCH)),
         "[1970-01-01T00:00:00.000Z] \"- - -\" 0 - - - \"-\" 0 0 0 - \"-\" \"-\" \"-\" \"-\" \"-\" - - - - - -\n"
     );
 }
@@ -186,7 +215,7 @@ fn full() -> Entry {
 #[test]
 fn write_every_operator_gives_its_value() {
     for (format, want) in OPERATORS {
-        assert_eq!(line(LogFormat::Text(format), full()), *want, "{format}");
+        assert_eq!(line(text(format), full()), *want, "{format}");
     }
 }
 
@@ -196,7 +225,7 @@ fn write_json_keeps_types_and_order() {
         "both": "%PROTOCOL% %REQ(absent)%", "fixed": "x \"y\"", "n": 3, "list": [true, "%DURATION%"],
         "nested": {"bytes": "%BYTES_SENT%"}, "empty": ""}"#;
     assert_eq!(
-        line(LogFormat::Json(format), entry()),
+        line(json(format), entry()),
         concat!(
             r#"{"both":"HTTP/1.1 -","empty":"","fixed":"x \"y\"","list":[true,12],"n":3,"#,
             r#""nested":{"bytes":295},"none":null,"path":"/reviews/0?x=1&user=jason","status":200}"#,
@@ -206,27 +235,29 @@ fn write_json_keeps_types_and_order() {
 }
 
 #[test]
+fn write_envoys_default_is_its_line() {
+    assert_eq!(
+        line(LogFormat::Default, entry()),
+        "[2026-11-21T10:00:00.123Z] \"GET /reviews/0?x=1&user=jason HTTP/1.1\" 200 - 0 295 12 11 \
+         \"-\" \"curl/8\" \"id-1\" \"reviews:9080\" \"10.244.0.9:9080\"\n"
+    );
+}
+
+#[test]
 fn write_hostile_header_stays_on_its_line() {
-    let mut logs = Logs::default();
-    let text = logs
-        .add(LogFormat::Text("\"%REQ(A)%\"\n"), &host())
-        .unwrap();
-    let json = logs
-        .add(LogFormat::Json(r#"{"a":"%REQ(A)%"}"#), &host())
-        .unwrap();
+    let formats = [text("\"%REQ(A)%\"\n"), json(r#"{"a":"%REQ(A)%"}"#)];
+    let logs = Logs::new(&formats.map(log), &host()).unwrap();
     let mut head = RequestHead::new();
     head.fields.append("a", b"a\"\t[b");
     let mut entry = entry();
     logs.request(&head, &mut entry.values);
     let mut line = String::new();
-    logs.write(text, &entry, &mut line);
-    logs.write(json, &entry, &mut line);
+    logs.write(every(), &entry, &mut line);
     assert_eq!(line, "\"a\\\"\\x09[b\"\n{\"a\":\"a\\\"\\t[b\"}\n");
 }
 
 #[test]
-fn add_what_is_not_understood_is_refused() {
-    let mut logs = Logs::default();
+fn new_of_what_is_not_understood_is_refused() {
     for (format, message) in [
         ("%NO_SUCH%", "%NO_SUCH% is not supported"),
         ("%START_TIME", "byte 0"),
@@ -238,21 +269,61 @@ fn add_what_is_not_understood_is_refused() {
         ("%REQ(a):b%", "byte 0"),
         ("%GRPC_STATUS(TINY)%", "%GRPC_STATUS% does not take"),
     ] {
-        let error = logs.add(LogFormat::Text(format), &host()).unwrap_err();
+        let logs = [log(LogFormat::Default), log(text(format))];
+        let (number, error) = Logs::new(&logs, &host()).unwrap_err();
+        assert_eq!(number, 1);
         assert!(error.to_string().contains(message), "{format}: {error}");
     }
-    let error = logs.add(LogFormat::Json("{"), &host()).unwrap_err();
+    let (_, error) = Logs::new(&[log(json("{"))], &host()).unwrap_err();
     assert!(matches!(error, Error::Json(_)));
+    let many = vec![log(LogFormat::Default); LIMIT + 1];
+    let (number, error) = Logs::new(&many, &host()).unwrap_err();
+    assert_eq!((number, error), (LIMIT, Error::TooMany { limit: LIMIT }));
+}
+
+#[test]
+fn choose_asks_the_filter_of_each_log() {
+    let only = |least| AccessLog {
+        filter: Some(LogFilter::Status(Comparison::AtLeast(least))),
+        sink: LogSink::File(least.to_string()),
+        format: text("%RESPONSE_CODE%\n"),
+    };
+    let configured = [only(500), only(200), only(600), log(text("all\n"))];
+    let logs = Logs::new(&configured, &host()).unwrap();
+    let chosen = logs.choose(&Facts {
+        code: 503,
+        duration: Duration::ZERO,
+        flags: Flags::NONE,
+        sampled: false,
+        header: &|_| false,
+        draw: &|| 0.0,
+    });
+    let mut lines = Lines::default();
+    let failed = Entry {
+        code: 503,
+        ..entry()
+    };
+    logs.write(chosen, &failed, &mut lines);
+    let file = |name: &str| LogSink::File(name.into());
+    let line = |text: &str| text.to_owned();
+    assert_eq!(
+        lines.0,
+        [
+            (file("500"), line("503\n")),
+            (file("200"), line("503\n")),
+            (LogSink::Stdout, line("all\n")),
+        ]
+    );
+    assert!(!chosen.is_empty() && Chosen::default().is_empty());
 }
 
 #[test]
 fn clear_values_can_be_used_again() {
-    let mut logs = Logs::default();
-    let number = logs.add(LogFormat::Text("%REQ(:PATH)%"), &host()).unwrap();
+    let logs = Logs::new(&[log(text("%REQ(:PATH)%"))], &host()).unwrap();
     let mut entry = entry();
     logs.request(&request(), &mut entry.values);
     entry.values.clear();
     let mut line = String::new();
-    logs.write(number, &entry, &mut line);
+    logs.write(every(), &entry, &mut line);
     assert_eq!(line, "-");
 }

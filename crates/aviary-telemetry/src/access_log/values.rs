@@ -77,11 +77,19 @@ impl Wanted {
     }
 
     pub(super) fn response(&self, head: &ResponseHead, into: &mut Values) {
-        let status = head.status().to_string();
+        // Three digits, as on the wire.
+        let code = head.status();
+        let status = [code / 100 % 10, code / 10 % 10, code % 10]
+            .map(|digit| u8::try_from(digit).map_or(b'0', |digit| b'0' + digit));
         self.keep(Place::Response, into, |field| match field {
-            Field::Status => Some(status.as_bytes()),
+            Field::Status => Some(&status),
             other => other.find(&head.fields),
         });
+    }
+
+    /// Whether something of that head is wanted.
+    pub(super) fn any_in(&self, place: Place) -> bool {
+        self.all.iter().any(|(it, _)| *it == place)
     }
 
     pub(super) fn trailers(&self, trailers: &Fields, into: &mut Values) {

@@ -27,10 +27,17 @@ pub struct Formats {
 }
 
 impl Formats {
-    /// The formats in which a trace begins here, unless told otherwise.
-    pub const BEGIN: Self = Self {
+    /// None of them.
+    pub const NONE: Self = Self {
+        w3c: false,
+        b3: false,
+        b3_single: false,
+    };
+
+    /// That of W3C, in which an OpenTelemetry proxy begins its traces.
+    pub const W3C: Self = Self {
         w3c: true,
-        b3: true,
+        b3: false,
         b3_single: false,
     };
 }

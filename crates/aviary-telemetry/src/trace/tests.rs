@@ -17,7 +17,11 @@ const fn traced(random: u16, overall: u16) -> Settings {
             random,
             client: 10_000,
             overall,
-            begin: Formats::BEGIN,
+            begin: Formats {
+                w3c: true,
+                b3: true,
+                b3_single: false,
+            },
             spans: true,
         }),
     }
@@ -77,9 +81,23 @@ fn prepare_without_tracing_only_passes_on() {
     assert_eq!(head, fields(&[("accept", "*/*")]));
     let given = [("traceparent", PARENT), ("x-request-id", "mine")];
     let mut head = fields(&given);
+    assert_eq!(run(&mut head, Trust::Caller, &settings), None);
+    assert_eq!(head, fields(&given));
+}
+
+#[test]
+fn prepare_without_a_form_to_begin_in_only_marks_the_request_id() {
+    let mut settings = TRACED;
+    let tracing = settings.tracing.as_mut().unwrap();
+    (tracing.begin, tracing.spans) = (Formats::default(), false);
+    let mut head = fields(&[]);
+    assert_eq!(run(&mut head, Trust::Caller, &settings), None);
+    assert_eq!(text(&head, "x-request-id").as_bytes()[14], b'9');
+    assert_eq!(head.len(), 1);
+    let mut head = fields(&[("traceparent", PARENT)]);
     let context = run(&mut head, Trust::Caller, &settings).unwrap();
     assert_eq!((context.trace_id, context.sampled), (TRACE, true));
-    assert_eq!(head, fields(&given));
+    assert_eq!(text(&head, "traceparent"), PARENT);
 }
 
 #[test]

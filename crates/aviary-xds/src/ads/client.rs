@@ -50,7 +50,11 @@ pub struct ClientSession {
     fresh: bool,
     ready: bool,
     nack: Option<String>,
+    judge: Judge,
 }
+
+/// Says why its user cannot honour a resource that was understood.
+pub type Judge = fn(&Resource) -> Result<(), String>;
 
 impl ClientSession {
     /// A session that knows nothing yet; `node` is sent first on every stream.
@@ -70,7 +74,15 @@ impl ClientSession {
             fresh: false,
             ready: false,
             nack: None,
+            judge: |_| Ok(()),
         }
+    }
+
+    /// With a judge of each resource that comes; what it refuses is refused as what cannot be read.
+    #[must_use]
+    pub fn with_judge(mut self, judge: Judge) -> Self {
+        self.judge = judge;
+        self
     }
 
     /// With clusters and listeners that are there from the start; the server is not asked for them,
@@ -129,7 +141,10 @@ impl ClientSession {
         for resource in response.resources {
             let any = resource.resource.unwrap_or_else(Any::default);
             match Resource::decode(kind, &resource.name, &any) {
-                Ok(value) => self.apply(value, resource.version),
+                Ok(value) => match (self.judge)(&value) {
+                    Ok(()) => self.apply(value, resource.version),
+                    Err(reason) => refused.push(format!("{kind} `{}`: {reason}", resource.name)),
+                },
                 Err(error) => refused.push(error.to_string()),
             }
         }

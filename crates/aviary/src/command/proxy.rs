@@ -51,5 +51,6 @@ fn from_file(file: &Path, workers: Workers) -> Result<aviary_proxy::Config> {
         Workers::Count(count) => count,
         Workers::PerCore => std::thread::available_parallelism()?.get(),
     };
-    Ok(aviary_proxy::Config::standalone(bootstrap, workers))
+    aviary_proxy::Config::standalone(bootstrap, workers)
+        .map_err(|error| anyhow!("{}: {error}", file.display()))
 }

@@ -1,6 +1,7 @@
 //! A connection to an endpoint: requests go out, replies come in, one at a time.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use aviary_http::parse::{self, Scanner};
@@ -13,6 +14,7 @@ use super::wire::Wire;
 use crate::http::body::{Error, Fill, Sink, Source};
 use crate::http::buffer::Buffer;
 use crate::stream::Stream;
+use crate::tls::Peer;
 
 /// A connection on which requests go out.
 #[derive(Debug)]
@@ -47,6 +49,11 @@ impl Connection {
     /// Our end.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.local
+    }
+
+    /// Who the endpoint is; `None` when nothing is encrypted.
+    pub(crate) fn tls(&self) -> Option<&Rc<Peer>> {
+        self.wire.stream.tls()
     }
 
     /// Begins a request. Nothing is written before the first flush or large piece of body.

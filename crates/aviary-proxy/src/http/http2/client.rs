@@ -19,12 +19,14 @@ use super::send::Send;
 use super::{CONNECTION_WINDOW, HEADER_LIST, SEND_BUFFER, STREAM_WINDOW};
 use crate::http::body::{Error, Fill, Sink, Source};
 use crate::stream::Stream as Socket;
+use crate::tls::Peer;
 
 /// A connection on which requests go out; clones share it.
 #[derive(Clone)]
 pub(crate) struct Connection {
     send: SendRequest<Bytes>,
     local: Option<SocketAddr>,
+    tls: Option<Rc<Peer>>,
     open: Rc<Cell<usize>>,
     ended: Rc<Cell<bool>>,
 }
@@ -39,6 +41,7 @@ impl Connection {
     /// When the socket fails.
     pub(crate) async fn start(socket: Socket) -> Result<(Self, Driver), Error> {
         let local = socket.local_addr().ok();
+        let tls = socket.tls().cloned();
         let (guarded, alarm) = Guarded::new(socket, &FloodLimits::of_endpoint());
         let (send, connection) = Builder::new()
             .initial_window_size(STREAM_WINDOW)
@@ -65,6 +68,7 @@ impl Connection {
         let connection = Self {
             send,
             local,
+            tls,
             open: Rc::default(),
             ended,
         };
@@ -169,6 +173,11 @@ impl Stream {
     /// Our end of the connection.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
         self.connection.local()
+    }
+
+    /// Who the endpoint is; `None` when nothing is encrypted.
+    pub(crate) fn tls(&self) -> Option<&Rc<Peer>> {
+        self.connection.tls.as_ref()
     }
 
     /// Both messages are over.

@@ -1,12 +1,13 @@
 //! A worker, servers and a client on loopback, all on one thread.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use ::http::{HeaderMap, Request, Response, StatusCode};
-use aviary_mesh::access_log::AccessLog;
+use aviary_mesh::access_log::{AccessLog, LogSink};
 use aviary_mesh::cluster::{Balance, Limits, ServiceLabels, UpstreamProtocol};
 use aviary_mesh::listener::{ChainMatch, Direction, HttpChain, RouteSource, TcpBranch, TcpChain};
 use aviary_mesh::route::{Forward, HeaderEdits, RouteAction, RouteMatch, WeightedCluster};
@@ -14,6 +15,7 @@ use aviary_mesh::{
     ChainAction, Cluster, Discovery, Endpoint, EndpointSet, FilterChain, Listener, MeshConfig,
     Route, RouteTable, VirtualHost,
 };
+use aviary_telemetry::access_log::{Entry, Texts};
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
@@ -23,6 +25,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::*;
+use crate::otlp::Traced;
+use crate::record::{Line, Queue};
 
 /// A request's body.
 pub(super) type Body = BoxBody<Bytes, Infallible>;
@@ -215,11 +219,30 @@ pub(super) fn simple(address: SocketAddr, forward: Forward, cluster_at: &[Socket
         .cluster(cluster("c"), cluster_at)
 }
 
+/// The lines of one sink or several.
+#[derive(Default)]
+struct Written(String);
+
+impl Texts for Written {
+    fn of(&mut self, _: &LogSink) -> &mut String {
+        &mut self.0
+    }
+}
+
+/// A line as it is written.
+pub(super) fn text(line: &Line) -> String {
+    let mut written = Written::default();
+    line.write(&mut written);
+    written.0
+}
+
 /// A worker under test.
 pub(super) struct Proxy {
     pub(super) drain: CancellationToken,
     pub(super) queries: mpsc::Sender<Query>,
-    pub(super) lines: mpsc::Receiver<Entry>,
+    lines: mpsc::Receiver<Vec<Line>>,
+    waiting: VecDeque<Line>,
+    pub(super) spans: mpsc::Receiver<Vec<Traced>>,
     publish: watch::Sender<Option<Arc<Snapshot>>>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -239,12 +262,16 @@ impl Proxy {
         };
         let (publish, snapshots) = watch::channel(None);
         let (queries, questions) = mpsc::channel(4);
-        let (log, lines) = mpsc::channel(10_000);
+        let (to_log, lines) = Queue::new();
+        let (to_export, spans) = Queue::new();
         let drain = CancellationToken::new();
         let channels = Channels {
             snapshots,
             queries: questions,
-            log,
+            queues: Queues {
+                lines: to_log,
+                spans: to_export,
+            },
             drain: drain.clone(),
             ready: Arc::new(watch::channel(0).0),
         };
@@ -253,6 +280,8 @@ impl Proxy {
             drain,
             queries,
             lines,
+            waiting: VecDeque::new(),
+            spans,
             publish,
             task,
         };
@@ -283,8 +312,30 @@ impl Proxy {
     }
 
     /// The next log line.
+    pub(super) async fn next_line(&mut self) -> Line {
+        while self.waiting.is_empty() {
+            self.waiting.extend(self.lines.recv().await.unwrap());
+        }
+        self.waiting.pop_front().unwrap()
+    }
+
+    /// What the next log line is made from.
     pub(super) async fn line(&mut self) -> Entry {
-        self.lines.recv().await.unwrap()
+        *self.next_line().await.entry
+    }
+
+    /// Waits for the end of a drain; tells how many lines and spans came that nobody has seen.
+    pub(super) async fn rest(mut self) -> (usize, usize) {
+        self.task.await.unwrap();
+        let (mut lines, mut spans) = (self.waiting.len(), 0);
+        // The worker lives on in its tasks until the thread ends.
+        while let Ok(more) = self.lines.try_recv() {
+            lines += more.len();
+        }
+        while let Ok(more) = self.spans.try_recv() {
+            spans += more.len();
+        }
+        (lines, spans)
     }
 
     /// Waits for the end of a drain.

@@ -87,18 +87,33 @@ fn mesh_mtls_carries_requests_and_resumes() {
         let (web, seen) = named("reviews").await;
         let (inner, outer) = (free_address(), free_address());
         let server = mesh_server(authority.pair(REVIEWS), authority.trust());
-        let _inner = Proxy::start(behind_tls(inner, server, web)).await;
+        let inside = Proxy::start(behind_tls(inner, server, web)).await;
         let tls = mesh_client(Some(authority.pair(WEB)), authority.trust_in(REVIEWS));
         let mut plan = towards_tls(outer, tls, inner);
         let cluster = Arc::make_mut(plan.0.clusters.get_mut("c").unwrap());
         cluster.limits.max_requests_per_connection = Some(1);
-        let _outer = Proxy::start(plan).await;
+        let outside = Proxy::start(plan).await;
         let mut caller = Caller::connect(outer).await;
         for _ in 0..4 {
             let got = caller.get("/").await;
             assert_eq!((got.status, got.body.as_str()), (200, "reviews"));
         }
         assert_eq!(seen.requests.get(), 4);
+        // Each side tells who both are; only the called one knows that nothing could be read.
+        for (proxy, security) in [(inside, "mutual_tls"), (outside, "unknown")] {
+            let text = proxy.metrics().await;
+            let mut lines = text.lines();
+            let line = lines.find(|it| it.starts_with("istio_requests_total{"));
+            let line = line.unwrap();
+            for label in [
+                format!("connection_security_policy=\"{security}\""),
+                format!("source_principal=\"{WEB}\""),
+                format!("destination_principal=\"{REVIEWS}\""),
+            ] {
+                assert!(line.contains(&label), "{label}: {line}");
+            }
+            assert!(line.ends_with(" 4"), "{line}");
+        }
     });
 }
 
