@@ -1,6 +1,6 @@
 //! Circuit breakers: counts against a cluster's limits.
 
-use crate::cluster::Limits;
+use crate::cluster::{Limits, RetryBudget};
 
 /// A thing that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,7 +35,10 @@ impl Usage {
             Resource::Connection => limits.max_connections,
             Resource::Pending => limits.max_pending_requests,
             Resource::Request => limits.max_requests,
-            Resource::Retry => limits.max_retries,
+            Resource::Retry => match limits.retry_budget {
+                Some(budget) => Some(self.budgeted(budget)),
+                None => limits.max_retries,
+            },
         };
         let count = self.count_mut(resource);
         if limit.is_some_and(|limit| *count >= limit) {
@@ -43,6 +46,20 @@ impl Usage {
         }
         *count += 1;
         true
+    }
+
+    /// Retries that a budget allows now.
+    ///
+    /// Source: Envoy `ResourceManagerImpl::RetryBudgetImpl::max`.
+    fn budgeted(&self, budget: RetryBudget) -> u32 {
+        let share = f64::from(self.requests) + f64::from(self.pending);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of two counts; a cast that does not fit saturates"
+        )]
+        let share = (share * budget.percent / 100.0) as u32;
+        share.max(budget.at_least)
     }
 
     /// Gives one back.
@@ -89,6 +106,28 @@ mod tests {
         usage.release(Resource::Request);
         assert!(usage.acquire(Resource::Request, &limits));
         assert_eq!(usage.in_use(Resource::Request), 1);
+    }
+
+    #[test]
+    fn acquire_retry_is_bounded_by_the_budget() {
+        let limits = Limits {
+            max_retries: Some(0),
+            retry_budget: Some(RetryBudget {
+                percent: 20.0,
+                at_least: 3,
+            }),
+            ..Limits::default()
+        };
+        let mut usage = Usage::default();
+        let mut retries = |requests: usize| {
+            for _ in 0..requests {
+                assert!(usage.acquire(Resource::Request, &limits));
+            }
+            (0..100)
+                .take_while(|_| usage.acquire(Resource::Retry, &limits))
+                .count()
+        };
+        assert_eq!([retries(1), retries(19), retries(5)], [3, 1, 1]);
     }
 
     #[test]

@@ -1,10 +1,16 @@
 //! Ejecting endpoints that fail and bringing them back.
 
+mod rate;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rand::Rng;
+
+use self::rate::Rate;
 use crate::cluster::Outlier;
+use crate::resolve::draw;
 
 /// An ejection never lasts longer than this, unless the base time does.
 /// Source: Envoy `max_ejection_time`.
@@ -15,9 +21,9 @@ const MAX_EJECTION_TIME: Duration = Duration::from_mins(5);
 pub enum Outcome {
     /// The endpoint answered with this status.
     Status(u16),
-    /// No connection, or it broke before an answer: counts as 503.
+    /// No connection, or it broke before an answer: counts as 503, unless such failures count apart.
     ConnectionFailed,
-    /// No answer in time: counts as 504.
+    /// No answer in time: counts as 504, unless such failures count apart.
     TimedOut,
 }
 
@@ -38,22 +44,49 @@ pub enum Reason {
     Consecutive5xx,
     /// [`Outlier::consecutive_gateway_errors`].
     ConsecutiveGatewayErrors,
+    /// [`Outlier::consecutive_local_failures`].
+    ConsecutiveLocalFailures,
+    /// [`Outlier::success_rate`].
+    SuccessRate,
+    /// [`Outlier::failure_percentage`].
+    FailurePercentage,
 }
 
-/// What is known of an endpoint that failed or was ejected.
+/// What is known of an endpoint that failed or was ejected, or of every one where they are compared.
 #[derive(Debug, Clone, Default)]
 struct Record {
     consecutive_5xx: u32,
     consecutive_gateway_errors: u32,
+    consecutive_local_failures: u32,
+    /// Of this interval: answers, and failures to get one where they count apart.
+    answers: Rate,
+    connects: Rate,
     /// When it was ejected; `None` while it takes part.
     ejected_at: Option<Duration>,
     /// How often it was ejected, less one for each sweep that it went through in health.
     ejections: u32,
 }
 
+/// What a sweep changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Endpoints that take part again, sorted.
+    pub back: Vec<SocketAddr>,
+    /// Endpoints that stand out among the others, with the reason.
+    pub ejected: Vec<(SocketAddr, Reason)>,
+}
+
+impl Swept {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.back.is_empty() && self.ejected.is_empty()
+    }
+}
+
 /// The ejections of one cluster; outlives changes of its configuration.
 ///
-/// Source: Envoy's outlier detection: consecutive counters, base time times ejections, sweeps.
+/// Source: Envoy's outlier detection: consecutive counters, rates compared each interval, base time
+/// times ejections, sweeps.
 #[derive(Debug, Clone, Default)]
 pub struct Ejector {
     records: HashMap<SocketAddr, Record>,
@@ -71,72 +104,105 @@ impl Ejector {
         endpoint: SocketAddr,
         outcome: Outcome,
         now: Duration,
+        rng: &mut impl Rng,
     ) -> Option<Reason> {
         self.next_sweep.get_or_insert(now + policy.interval);
-        let status = outcome.status();
-        if status < 500 {
-            if let Some(record) = self.records.get_mut(&endpoint) {
-                record.consecutive_5xx = 0;
-                record.consecutive_gateway_errors = 0;
-            }
-            return None;
-        }
-        let reason = self.count_failure(policy, endpoint, status)?;
+        let compares = policy.success_rate.is_some() || policy.failure_percentage.is_some();
+        let local = policy.split_local_origin && !matches!(outcome, Outcome::Status(_));
+        let failed = local || outcome.status() >= 500;
+        let record = if compares || failed {
+            self.records.entry(endpoint).or_default()
+        } else {
+            self.records.get_mut(&endpoint)?
+        };
+        let reasons = if local {
+            record.on_local_failure(policy)
+        } else {
+            record.on_answer(policy, outcome.status())
+        };
+        let enforcing = &policy.enforcing;
+        reasons.into_iter().flatten().find(|reason| {
+            let percent = match reason {
+                Reason::ConsecutiveGatewayErrors => enforcing.consecutive_gateway_errors,
+                Reason::ConsecutiveLocalFailures => enforcing.consecutive_local_failures,
+                _ => enforcing.consecutive_5xx,
+            };
+            self.eject(policy, endpoints, endpoint, percent, now, rng)
+        })
+    }
+
+    /// Ejects an endpoint, when so many may be, in `percent` of the cases.
+    fn eject(
+        &mut self,
+        policy: &Outlier,
+        endpoints: usize,
+        endpoint: SocketAddr,
+        percent: u32,
+        now: Duration,
+        rng: &mut impl Rng,
+    ) -> bool {
         let ejected = self.ejected().count();
         let share = ejected * 100;
         let allowed = (policy.always_eject_one && ejected == 0)
             || share < endpoints * policy.max_ejection_percent as usize;
-        let record = self.records.get_mut(&endpoint)?;
-        if !allowed || record.ejected_at.is_some() {
-            return None;
+        let Some(record) = self.records.get_mut(&endpoint) else {
+            return false;
+        };
+        if !allowed || record.ejected_at.is_some() || !draw(f64::from(percent), rng) {
+            return false;
         }
         record.ejected_at = Some(now);
         record.ejections += 1;
-        Some(reason)
+        true
     }
 
-    fn count_failure(
+    /// Sweeps when the interval is over: brings endpoints back, and ejects those whose rates stand
+    /// out.
+    pub fn poll(
         &mut self,
         policy: &Outlier,
-        endpoint: SocketAddr,
-        status: u16,
-    ) -> Option<Reason> {
-        let record = self.records.entry(endpoint).or_default();
-        record.consecutive_5xx += 1;
-        record.consecutive_gateway_errors = if matches!(status, 502..=504) {
-            record.consecutive_gateway_errors + 1
-        } else {
-            0
+        endpoints: usize,
+        now: Duration,
+        rng: &mut impl Rng,
+    ) -> Swept {
+        match self.next_sweep {
+            Some(due) if due <= now => {}
+            _ => return Swept::default(),
+        }
+        let mut swept = Swept {
+            back: self.bring_back(policy, now),
+            ejected: Vec::new(),
         };
-        let reached = |limit: Option<u32>, count| limit.is_some_and(|limit| count >= limit.max(1));
-        if reached(
-            policy.consecutive_gateway_errors,
-            record.consecutive_gateway_errors,
-        ) {
-            record.consecutive_gateway_errors = 0;
-            return Some(Reason::ConsecutiveGatewayErrors);
+        for (endpoint, reason, percent) in rate::outliers(policy, &self.records) {
+            if self.eject(policy, endpoints, endpoint, percent, now, rng) {
+                swept.ejected.push((endpoint, reason));
+            }
         }
-        if reached(policy.consecutive_5xx, record.consecutive_5xx) {
-            record.consecutive_5xx = 0;
-            return Some(Reason::Consecutive5xx);
-        }
-        None
+        self.records.retain(|_, record| {
+            record.answers = Rate::default();
+            record.connects = Rate::default();
+            record.ejected_at.is_some()
+                || record.ejections > 0
+                || record.consecutive_5xx > 0
+                || record.consecutive_gateway_errors > 0
+                || record.consecutive_local_failures > 0
+        });
+        self.next_sweep = (!self.records.is_empty()).then(|| now + policy.interval);
+        swept
     }
 
-    /// Sweeps when the interval is over; gives the endpoints that take part again, sorted.
-    pub fn poll(&mut self, policy: &Outlier, now: Duration) -> Vec<SocketAddr> {
-        match self.next_sweep {
-            Some(due) if due > now => return Vec::new(),
-            None => return Vec::new(),
-            Some(_) => {}
-        }
+    fn bring_back(&mut self, policy: &Outlier, now: Duration) -> Vec<SocketAddr> {
+        let longest = match policy.max_ejection_time {
+            Duration::ZERO => MAX_EJECTION_TIME,
+            longest => longest,
+        };
+        let longest = longest.max(policy.base_ejection_time);
         let mut back = Vec::new();
         for (endpoint, record) in &mut self.records {
             let Some(since) = record.ejected_at else {
                 record.ejections = record.ejections.saturating_sub(1);
                 continue;
             };
-            let longest = MAX_EJECTION_TIME.max(policy.base_ejection_time);
             let sentence = policy
                 .base_ejection_time
                 .saturating_mul(record.ejections)
@@ -145,16 +211,10 @@ impl Ejector {
                 record.ejected_at = None;
                 record.consecutive_5xx = 0;
                 record.consecutive_gateway_errors = 0;
+                record.consecutive_local_failures = 0;
                 back.push(*endpoint);
             }
         }
-        self.records.retain(|_, record| {
-            record.ejected_at.is_some()
-                || record.ejections > 0
-                || record.consecutive_5xx > 0
-                || record.consecutive_gateway_errors > 0
-        });
-        self.next_sweep = (!self.records.is_empty()).then(|| now + policy.interval);
         back.sort_unstable();
         back
     }
@@ -188,6 +248,59 @@ impl Ejector {
     pub fn clear(&mut self) {
         *self = Self::default();
     }
+}
+
+impl Record {
+    fn on_answer(&mut self, policy: &Outlier, status: u16) -> [Option<Reason>; 2] {
+        self.answers.count(status < 500);
+        if policy.split_local_origin {
+            // There was a connection.
+            self.connects.count(true);
+            self.consecutive_local_failures = 0;
+        }
+        if status < 500 {
+            self.consecutive_5xx = 0;
+            self.consecutive_gateway_errors = 0;
+            return [None; 2];
+        }
+        self.consecutive_5xx += 1;
+        self.consecutive_gateway_errors = match status {
+            502..=504 => self.consecutive_gateway_errors + 1,
+            _ => 0,
+        };
+        [
+            reached(
+                policy.consecutive_gateway_errors,
+                &mut self.consecutive_gateway_errors,
+                Reason::ConsecutiveGatewayErrors,
+            ),
+            reached(
+                policy.consecutive_5xx,
+                &mut self.consecutive_5xx,
+                Reason::Consecutive5xx,
+            ),
+        ]
+    }
+
+    fn on_local_failure(&mut self, policy: &Outlier) -> [Option<Reason>; 2] {
+        self.connects.count(false);
+        self.consecutive_local_failures += 1;
+        let reason = reached(
+            policy.consecutive_local_failures,
+            &mut self.consecutive_local_failures,
+            Reason::ConsecutiveLocalFailures,
+        );
+        [reason, None]
+    }
+}
+
+/// Begins again when the limit is reached.
+fn reached(limit: Option<u32>, count: &mut u32, reason: Reason) -> Option<Reason> {
+    let limit = limit?.max(1);
+    (*count >= limit).then(|| {
+        *count = 0;
+        reason
+    })
 }
 
 #[cfg(test)]

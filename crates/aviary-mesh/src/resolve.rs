@@ -22,7 +22,7 @@ use crate::route::{
 };
 use crate::tls::Subject;
 
-pub use hash::{Hashed, Made};
+pub use hash::{Hashed, Made, hash_address};
 pub(crate) use outcome::draw;
 
 pub use condition::header_holds;

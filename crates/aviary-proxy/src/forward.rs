@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use aviary_http::{Framing, Name, RequestHead, ResponseHead, Upgrade};
-use aviary_mesh::balance::Avoid;
+use aviary_mesh::balance::{Ask, Avoid};
 use aviary_mesh::circuit::Resource;
 use aviary_mesh::resolve::Target;
 use aviary_mesh::{outlier, retry};
@@ -237,12 +237,16 @@ impl Forward<'_> {
         deadline: &mut Option<Instant>,
     ) -> Result<Answer<'a>, Broken> {
         let worker = &self.link.worker;
-        let avoid = Avoid {
-            tried,
-            attempts: self.target.retry.map_or(0, |retry| retry.avoid_previous),
+        let ask = Ask {
+            hash: self.target.hash.value,
+            avoid: Avoid {
+                tried,
+                attempts: self.target.retry.map_or(0, |retry| retry.avoid_previous),
+            },
+            now: worker.now(),
         };
         let destination = (!self.link.direct).then_some(self.link.destination);
-        let picked = worker.random(|rng| self.upstream.pick(destination, avoid, worker.now(), rng));
+        let picked = worker.random(|rng| self.upstream.pick(destination, &ask, rng));
         let Some(choice) = picked else {
             return Err(Broken::not_tried(Reply::no_endpoint()));
         };
@@ -284,8 +288,8 @@ impl Forward<'_> {
             retry::Outcome::NotTried => return,
             _ => outlier::Outcome::ConnectionFailed,
         };
-        self.upstream
-            .on_outcome(choice.host.address(), seen, self.link.worker.now());
+        let (worker, address) = (&self.link.worker, choice.host.address());
+        worker.random(|rng| self.upstream.on_outcome(address, seen, worker.now(), rng));
     }
 
     /// Gives the reply to the client.
@@ -305,6 +309,13 @@ impl Forward<'_> {
         headers::set_number(&mut head.fields, "x-envoy-upstream-service-time", millis);
         for edits in self.target.response_edits {
             headers::edit(&mut head.fields, edits);
+        }
+        let hash = &self.target.hash;
+        let followed =
+            || self.target.forward.hash_split || self.upstream.policy().balance.is_hashing();
+        if let Some(cookie) = hash.cookie.filter(|_| followed()) {
+            head.fields
+                .append("set-cookie", cookie.to_string().as_bytes());
         }
         if switching {
             return self.switch(answer, permit, down, exchange);

@@ -7,10 +7,11 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use aviary_mesh::balance::Avoid;
+use aviary_mesh::balance::Ask;
 use aviary_mesh::circuit::Resource;
 use aviary_mesh::listener::{Direction, TcpChain};
 use aviary_mesh::outlier::Outcome;
+use aviary_mesh::resolve::hash_address;
 use aviary_telemetry::{Flags, Protocol};
 use rand::RngCore as _;
 use tokio::io::AsyncWriteExt as _;
@@ -46,7 +47,7 @@ pub(crate) async fn serve(
             .cloned()
             .unwrap_or_default();
     }
-    match connect(link, upstream, &mut exchange).await {
+    match connect(link, upstream, chain.hash_source_ip, &mut exchange).await {
         Ok((endpoint, _permit)) => {
             exchange.tell_tcp(false);
             pass(client, endpoint, chain.idle_timeout, &mut exchange).await;
@@ -63,14 +64,20 @@ pub(crate) async fn serve(
 async fn connect(
     link: &Link,
     upstream: Option<Rc<Upstream>>,
+    by_source: bool,
     exchange: &mut Exchange,
 ) -> Result<(Stream, Permit), Reply> {
     let worker = &link.worker;
     let upstream = upstream.ok_or_else(Reply::no_cluster)?;
     // Going where the client already is would come back here for ever.
     let destination = (!link.direct).then_some(link.destination);
+    let ask = Ask {
+        hash: by_source.then(|| hash_address(link.remote.ip())),
+        now: worker.now(),
+        ..Ask::default()
+    };
     let choice = worker
-        .random(|rng| upstream.pick(destination, Avoid::default(), worker.now(), rng))
+        .random(|rng| upstream.pick(destination, &ask, rng))
         .ok_or_else(Reply::no_endpoint)?;
     let address = choice.host.address();
     exchange.chose(&choice);
@@ -92,7 +99,9 @@ async fn connect(
         Err(_) => Reset::ConnectTimeout,
     };
     count(&upstream.counters.connect_failures);
-    upstream.on_outcome(address, Outcome::ConnectionFailed, worker.now());
+    worker.random(|rng| {
+        upstream.on_outcome(address, Outcome::ConnectionFailed, worker.now(), rng);
+    });
     Err(Reply::reset(&reset, false))
 }
 

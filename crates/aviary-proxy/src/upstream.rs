@@ -11,10 +11,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aviary_mesh::balance::{self, Avoid, EndpointView};
+use aviary_mesh::balance::{Ask, Balancer, Member, Policy};
 use aviary_mesh::circuit::{Resource, Usage};
-use aviary_mesh::cluster::{Limits, ServiceLabels};
-use aviary_mesh::endpoint::{Health, WorkloadLabels};
+use aviary_mesh::cluster::{Limits, Outlier, ServiceLabels};
+use aviary_mesh::endpoint::WorkloadLabels;
 use aviary_mesh::outlier::{self, Ejector};
 use aviary_mesh::retry::Budget;
 use aviary_mesh::{Cluster, Discovery, Endpoint, MeshConfig};
@@ -56,16 +56,15 @@ impl Upstreams {
             let upstream = clusters
                 .entry(name.clone())
                 .or_insert_with(|| Rc::new(Upstream::new(Arc::clone(policy), now)));
-            let endpoints = match &policy.discovery {
-                Discovery::Eds => mesh
-                    .endpoints
-                    .get(name)
-                    .map_or(&[][..], |set| &set.endpoints)
-                    .to_vec(),
-                Discovery::Static(endpoints) => endpoints.clone(),
-                Discovery::OriginalDst | Discovery::Dns(_) => Vec::new(),
+            let (endpoints, overprovisioning) = match &policy.discovery {
+                Discovery::Eds => mesh.endpoints.get(name).map_or((&[][..], 0), |set| {
+                    (&set.endpoints[..], set.overprovisioning_percent)
+                }),
+                Discovery::Static(endpoints) => (&endpoints[..], 0),
+                Discovery::OriginalDst | Discovery::Dns(_) => (&[][..], 0),
             };
-            upstream.update(policy, endpoints);
+            upstream.overprovisioning.set(overprovisioning);
+            upstream.update(policy, endpoints.to_vec(), now);
         }
     }
 
@@ -111,6 +110,8 @@ pub(crate) fn count(counter: &Cell<u64>) {
 /// An endpoint with what runs there.
 struct Slot {
     endpoint: Endpoint,
+    /// When it came.
+    since: Duration,
     host: Rc<Host>,
 }
 
@@ -120,7 +121,11 @@ pub(crate) struct Upstream {
     policy: RefCell<Arc<Cluster>>,
     service: RefCell<Arc<ServiceLabels>>,
     usage: RefCell<Usage>,
-    balancer: RefCell<balance::State>,
+    balancer: RefCell<Balancer>,
+    /// Endpoints or their health changed since it was compiled.
+    stale: Cell<bool>,
+    /// In percent, for the balancer.
+    overprovisioning: Cell<u32>,
     ejector: RefCell<Ejector>,
     budget: RefCell<Budget>,
     slots: RefCell<Vec<Slot>>,
@@ -149,6 +154,8 @@ impl Upstream {
             policy: RefCell::new(policy),
             usage: RefCell::default(),
             balancer: RefCell::default(),
+            stale: Cell::new(true),
+            overprovisioning: Cell::new(0),
             ejector: RefCell::default(),
             budget: RefCell::new(Budget::new(now)),
             slots: RefCell::default(),
@@ -173,7 +180,8 @@ impl Upstream {
         Arc::clone(&self.service.borrow())
     }
 
-    fn update(&self, policy: &Arc<Cluster>, endpoints: Vec<Endpoint>) {
+    fn update(&self, policy: &Arc<Cluster>, endpoints: Vec<Endpoint>, now: Duration) {
+        self.stale.set(true);
         if policy.outlier.is_none() {
             self.ejector.borrow_mut().clear();
         }
@@ -185,19 +193,23 @@ impl Upstream {
         let mut slots = self.slots.borrow_mut();
         let mut known: HashMap<_, _> = slots
             .drain(..)
-            .map(|slot| (slot.endpoint.address, slot.host))
+            .map(|slot| (slot.endpoint.address, (slot.host, slot.since)))
             .collect();
         slots.extend(endpoints.into_iter().map(|endpoint| {
             let address = endpoint.address;
-            let host = known
+            let (host, since) = known
                 .remove(&address)
-                .unwrap_or_else(|| Rc::new(Host::new(address)));
+                .unwrap_or_else(|| (Rc::new(Host::new(address)), now));
             if host.mesh_tls.replace(endpoint.mesh_tls) != endpoint.mesh_tls {
                 host.renew();
             }
-            Slot { endpoint, host }
+            Slot {
+                endpoint,
+                since,
+                host,
+            }
         }));
-        for gone in known.values() {
+        for (gone, _) in known.values() {
             gone.retire();
         }
         if renews {
@@ -237,8 +249,7 @@ impl Upstream {
     pub(crate) fn pick(
         &self,
         destination: Option<SocketAddr>,
-        avoid: Avoid<'_>,
-        now: Duration,
+        ask: &Ask<'_>,
         rng: &mut impl Rng,
     ) -> Option<Choice> {
         let policy = self.policy.borrow();
@@ -255,23 +266,25 @@ impl Upstream {
                 workload: Arc::default(),
             });
         }
-        let mut ejector = self.ejector.borrow_mut();
-        if let Some(outlier) = &policy.outlier {
-            for address in ejector.poll(outlier, now) {
-                tracing::info!(cluster = %self.name, %address, "endpoint takes part again");
-            }
-        }
         let slots = self.slots.borrow();
-        let views: Vec<_> = slots.iter().map(|slot| view(slot, &ejector)).collect();
+        if let Some(outlier) = &policy.outlier {
+            self.sweep_ejections(outlier, slots.len(), ask.now, rng);
+        }
         let mut balancer = self.balancer.borrow_mut();
-        let index = balance::pick(
-            &views,
-            policy.balance,
-            policy.panic_threshold_percent,
-            avoid,
-            &mut balancer,
-            rng,
-        )?;
+        if self.stale.replace(false) {
+            let ejector = self.ejector.borrow();
+            let members: Vec<_> = slots
+                .iter()
+                .map(|slot| {
+                    let ejected = ejector.is_ejected(slot.endpoint.address);
+                    let since = policy.slow_start.map(|_| slot.since);
+                    Member::new(&slot.endpoint, ejected, since)
+                })
+                .collect();
+            balancer.rebuild(Policy::new(&policy, self.overprovisioning.get()), &members);
+        }
+        let active = |index: usize| slots.get(index).map_or(0, |slot| slot.host.active());
+        let index = balancer.pick(ask, active, rng)?;
         let slot = slots.get(index)?;
         Some(Choice {
             index,
@@ -280,8 +293,30 @@ impl Upstream {
         })
     }
 
+    /// Brings ejected endpoints back whose time is over, and ejects those that stand out.
+    fn sweep_ejections(&self, outlier: &Outlier, size: usize, now: Duration, rng: &mut impl Rng) {
+        let swept = self.ejector.borrow_mut().poll(outlier, size, now, rng);
+        if swept.is_empty() {
+            return;
+        }
+        self.stale.set(true);
+        for address in swept.back {
+            tracing::info!(cluster = %self.name, %address, "endpoint takes part again");
+        }
+        for (address, reason) in swept.ejected {
+            count(&self.counters.ejections);
+            tracing::info!(cluster = %self.name, %address, ?reason, "endpoint ejected");
+        }
+    }
+
     /// Tells outlier detection what came of a request.
-    pub(crate) fn on_outcome(&self, address: SocketAddr, outcome: outlier::Outcome, now: Duration) {
+    pub(crate) fn on_outcome(
+        &self,
+        address: SocketAddr,
+        outcome: outlier::Outcome,
+        now: Duration,
+        rng: &mut impl Rng,
+    ) {
         let policy = self.policy.borrow();
         let Some(outlier) = &policy.outlier else {
             return;
@@ -290,8 +325,9 @@ impl Upstream {
         let ejected = self
             .ejector
             .borrow_mut()
-            .on_response(outlier, size, address, outcome, now);
+            .on_response(outlier, size, address, outcome, now, rng);
         if let Some(reason) = ejected {
+            self.stale.set(true);
             count(&self.counters.ejections);
             tracing::info!(cluster = %self.name, %address, ?reason, "endpoint ejected");
         }
@@ -335,15 +371,6 @@ impl Upstream {
     /// Takes a retry from the budget.
     pub(crate) fn may_retry(&self, now: Duration) -> bool {
         self.budget.borrow_mut().withdraw(now)
-    }
-}
-
-fn view(slot: &Slot, ejector: &Ejector) -> EndpointView {
-    EndpointView {
-        healthy: slot.endpoint.health == Health::Healthy
-            && !ejector.is_ejected(slot.endpoint.address),
-        weight: slot.endpoint.weight,
-        active: slot.host.active(),
     }
 }
 

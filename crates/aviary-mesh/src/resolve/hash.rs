@@ -1,6 +1,7 @@
 //! The hash of a request, by which balancers and splits keep a client where it was.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use super::condition::query_value;
 use super::{Caller, Head};
@@ -54,9 +55,7 @@ pub(super) fn hash<'a>(policies: &'a [HashPolicy], head: &impl Head) -> Hashed<'
     for policy in policies {
         let new = match &policy.of {
             HashOf::Header(name) => of_header(name, head),
-            HashOf::SourceIp => head
-                .caller()
-                .map(|caller| text_hash(&caller.client.to_canonical().to_string())),
+            HashOf::SourceIp => head.caller().map(|caller| hash_address(caller.client)),
             HashOf::Query(name) => query_value(name, head.path_and_query()).map(text_hash),
             HashOf::Cookie(cookie) => of_cookie(cookie, head, &mut hashed.cookie),
         };
@@ -69,6 +68,12 @@ pub(super) fn hash<'a>(policies: &'a [HashPolicy], head: &impl Head) -> Hashed<'
         }
     }
     hashed
+}
+
+/// The hash of a client's address, for connections whose chain follows it
+/// ([`crate::listener::TcpChain::hash_source_ip`]).
+pub fn hash_address(client: IpAddr) -> u64 {
+    text_hash(&client.to_canonical().to_string())
 }
 
 fn text_hash(text: &str) -> u64 {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use aviary_http::{Framing, RequestHead, ResponseHead};
-use aviary_mesh::balance::Avoid;
+use aviary_mesh::balance::Ask;
 use aviary_mesh::circuit::Resource;
 use aviary_mesh::route::Mirror;
 use bytes::Bytes;
@@ -39,7 +39,11 @@ pub(super) fn send(link: &Rc<Link>, mirrors: &[&Mirror], head: &RequestHead, bod
 
 async fn mirrored(link: Rc<Link>, upstream: Rc<Upstream>, head: RequestHead, body: Bytes) {
     let worker = &link.worker;
-    let picked = worker.random(|rng| upstream.pick(None, Avoid::default(), worker.now(), rng));
+    let ask = Ask {
+        now: worker.now(),
+        ..Ask::default()
+    };
+    let picked = worker.random(|rng| upstream.pick(None, &ask, rng));
     let (Some(choice), Some(_permit)) = (picked, upstream.acquire(Resource::Request)) else {
         return;
     };
