@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use aviary_mesh::compiled::Config;
+use aviary_mesh::filters::{self, Stop};
 use aviary_mesh::listener::ChainAction;
 use aviary_mesh::resolve::{self, Head, Outcome};
 use aviary_mesh::{Listener, MeshConfig};
@@ -106,7 +107,7 @@ fn expected(config: &Config, listener: &Listener, call: &Call, world: &World) ->
     let http = http.expect("a listener that speaks HTTP");
     let table = config.table(http).expect("its routes");
     let mut rng = SmallRng::seed_from_u64(1);
-    let answer = |outcome| match outcome {
+    let routed = |outcome| match outcome {
         Outcome::Forward(target) => match config.mesh().clusters.get(&target.branch.name) {
             None => "503".to_owned(),
             Some(_) if !world.has_endpoints(&target.branch.name) => "503".to_owned(),
@@ -120,7 +121,14 @@ fn expected(config: &Config, listener: &Listener, call: &Call, world: &World) ->
         Outcome::NotFound => "404".to_owned(),
     };
     (0..200)
-        .map(|_| answer(resolve::request(table, call, &mut rng).outcome))
+        .map(|_| {
+            let decision = resolve::request(table, call, &mut rng);
+            match filters::pass(&http.filters, &decision, call, &mut rng).stop {
+                Some(Stop::Abort { status, .. }) => status.to_string(),
+                Some(other) => format!("{other:?}"),
+                None => routed(decision.outcome),
+            }
+        })
         .collect()
 }
 

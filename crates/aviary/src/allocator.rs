@@ -10,10 +10,9 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static JEMALLOC: Jemalloc = Jemalloc;
 
-/// Freed pages go back after a second, also when the process is idle by then; two arenas, because
-/// a proxy has few threads and each arena keeps pages of its own.
-const OPTIONS: &std::ffi::CStr =
-    c"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:2";
+/// Freed pages go back after a second; two arenas, because a proxy has few threads and each arena
+/// keeps pages of its own.
+const OPTIONS: &std::ffi::CStr = c"dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:2";
 
 /// jemalloc reads its options from this symbol before `main`.
 #[expect(unsafe_code, reason = "the library looks its options up by this name")]
@@ -21,3 +20,12 @@ const OPTIONS: &std::ffi::CStr =
 // is its only definition, and the text is static.
 #[unsafe(export_name = "_rjem_malloc_conf")]
 static MALLOC_CONF: Option<&'static c_char> = Some(unsafe { &*OPTIONS.as_ptr() });
+
+/// Gives freed pages back also while the process is idle, by a thread of the allocator.
+///
+/// Not from the start: a process that has a second thread cannot enter a mount namespace.
+pub(crate) fn give_back_when_idle() {
+    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
+        tracing::debug!(%error, "freed memory goes back at the next use of memory only");
+    }
+}

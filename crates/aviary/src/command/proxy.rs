@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::{ProxyArgs, Workers};
-use crate::output;
+use crate::{allocator, output};
 
 /// Serves until a signal asks to end, then drains.
 pub(crate) fn run(args: &ProxyArgs) -> Result<ExitCode> {
@@ -27,6 +27,7 @@ pub(crate) fn run(args: &ProxyArgs) -> Result<ExitCode> {
     let filter = tracing_subscriber::EnvFilter::try_new(&args.log_level)
         .with_context(|| format!("--log-level `{}`", args.log_level))?;
     super::log_with(filter);
+    allocator::give_back_when_idle();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
