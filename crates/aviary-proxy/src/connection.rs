@@ -204,7 +204,25 @@ static ACCEPTED: AtomicU64 = AtomicU64::new(0);
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) {
-    let Ok(local) = tcp.local_addr() else { return };
+    // Apart, so that a connection which waits for requests is small.
+    let Some((link, stream)) = Box::pin(meet(worker, tcp, arrival)).await else {
+        return;
+    };
+    let Some(identity) = link.last_identity() else {
+        return;
+    };
+    if let Some(chain) = identity.tcp() {
+        let _upstream = link.worker.gate().count();
+        Box::pin(tcp::serve(&link, &identity, chain, stream)).await;
+        return;
+    }
+    drop(identity);
+    http::serve::serve(link, stream).await;
+}
+
+/// Learns where a connection belongs, and decrypts it; `None` when nothing takes it.
+async fn meet(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) -> Option<(Rc<Link>, Stream)> {
+    let local = tcp.local_addr().ok()?;
     let destination = if arrival.inherited {
         SocketAddr::new(local.ip(), arrival.port)
     } else if is_redirected(&worker.snapshot(), arrival.port) {
@@ -233,24 +251,19 @@ pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) 
     });
     let Some(identity) = link.identify() else {
         tracing::debug!(%destination, remote = %link.remote, "no filter chain takes the connection");
-        return;
+        return None;
     };
     if let Some(tls) = identity.chain().and_then(|chain| chain.tls.as_ref()) {
         stream = match Box::pin(decrypted(&link, &identity, tls, stream)).await {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::debug!(remote = %link.remote, %error, "no TLS with the client");
-                return;
+                return None;
             }
         };
     }
-    if let Some(chain) = identity.tcp() {
-        let _upstream = link.worker.gate().count();
-        Box::pin(tcp::serve(&link, &identity, chain, stream)).await;
-        return;
-    }
     drop(identity);
-    http::serve::serve(link, stream).await;
+    Some((link, stream))
 }
 
 /// Whether connections to a port may have been meant for somebody else.

@@ -4,6 +4,7 @@ pub(crate) mod body;
 pub(crate) mod buffer;
 pub(crate) mod downstream;
 pub(crate) mod ending;
+pub(crate) mod heads;
 pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod serve;

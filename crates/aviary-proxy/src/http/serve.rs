@@ -16,12 +16,15 @@ use tokio::time::Instant;
 
 use super::downstream::Downstream;
 use super::ending::Ending;
+use super::heads;
 use super::http1::server::{Connection, HEAD_TIMEOUT, Next};
 use super::http2;
 use super::http2::guarded::Guarded;
 use super::timer::Timer;
+use super::tunnel::Tunnel;
 use crate::connection::Link;
 use crate::forward::After;
+use crate::record::Exchange;
 use crate::request;
 use crate::stream::Stream;
 
@@ -47,12 +50,7 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
         match connection.next(&mut head, IDLE_TIMEOUT, &mut ending).await {
             Ok(Next::Request) => {}
             Ok(Next::Http2) => {
-                let Ok((mut stream, input)) = connection.into_parts().await else {
-                    return;
-                };
-                stream.unread(input.data());
-                drop(input);
-                return Box::pin(serve_http2(link, stream)).await;
+                return Box::pin(turn_to_http2(link, connection)).await;
             }
             Ok(Next::Closed) => return,
             Ok(Next::Refused(error)) => {
@@ -70,18 +68,38 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
         let mut down = Downstream::Http1(&mut connection, version);
         // Apart from the connection, so that one that waits is small.
         let after = Box::pin(request::handle(&link, &mut head, &mut down)).await;
-        if let After::Tunnel(tunnel, mut exchange) = after {
-            if let Ok((stream, input)) = connection.into_parts().await {
-                let moved = Box::pin(tunnel.run(stream, input)).await;
-                (exchange.received, exchange.sent) = moved;
-                exchange.complete();
-            }
-            return exchange.over(&head);
+        if let After::Tunnel(tunnel, exchange) = after {
+            return Box::pin(turn_to_tunnel(tunnel, exchange, connection, &head)).await;
         }
+        heads::give(&mut head);
         if !connection.is_reusable() {
             return Box::pin(connection.finish()).await;
         }
     }
+}
+
+/// Goes on with the bytes that were read as HTTP/2.
+async fn turn_to_http2(link: Rc<Link>, connection: Connection) {
+    let Ok((mut stream, input)) = connection.into_parts().await else {
+        return;
+    };
+    stream.unread(input.data());
+    drop(input);
+    serve_http2(link, stream).await;
+}
+
+/// Goes on as what both sides agreed on.
+async fn turn_to_tunnel(
+    tunnel: Tunnel,
+    mut exchange: Box<Exchange>,
+    connection: Connection,
+    head: &RequestHead,
+) {
+    if let Ok((stream, input)) = connection.into_parts().await {
+        (exchange.received, exchange.sent) = tunnel.run(stream, input).await;
+        exchange.complete();
+    }
+    exchange.over(head);
 }
 
 /// Answers what is no request, and ends the connection.

@@ -18,6 +18,7 @@ use super::wire::Wire;
 use crate::http::body::{Error, Fill, Sink, Source};
 use crate::http::buffer::Buffer;
 use crate::http::ending::Ending;
+use crate::http::heads;
 use crate::http::timer::Timer;
 use crate::stream::Stream;
 
@@ -139,6 +140,7 @@ impl Connection {
         let Some(end) = self.scanner.end(self.wire.input.data(), &LIMITS)? else {
             return Ok(false);
         };
+        heads::take(head);
         parse::request(&self.wire.input.data()[..end], &LIMITS, head)?;
         self.wire.input.consume(end);
         self.used = true;
