@@ -169,6 +169,22 @@ impl Fields {
 
     /// Adds a field whose name is a token.
     pub(crate) fn push(&mut self, name: Name, text: &[u8], value: &[u8]) {
+        let before = self.lines.len();
+        self.push_clean(name, text, value);
+        if let Some(line) = self.lines.get(before)
+            && !is_clean(value)
+        {
+            let start = line.value as usize;
+            for byte in &mut self.bytes[start..start + value.len()] {
+                if is_control(*byte) {
+                    *byte = b' ';
+                }
+            }
+        }
+    }
+
+    /// Adds a field whose name is a token, and whose value has no control bytes.
+    pub(crate) fn push_clean(&mut self, name: Name, text: &[u8], value: &[u8]) {
         let start = self.bytes.len();
         let length = text.len() + value.len() + 4;
         if u32::try_from(start + length).is_err() {
@@ -179,13 +195,6 @@ impl Fields {
         self.bytes.extend_from_slice(b": ");
         let value_at = self.bytes.len();
         self.bytes.extend_from_slice(value);
-        if !is_clean(value) {
-            for byte in &mut self.bytes[value_at..] {
-                if is_control(*byte) {
-                    *byte = b' ';
-                }
-            }
-        }
         self.bytes.extend_from_slice(b"\r\n");
         self.lines.push(Line {
             start: offset(start),

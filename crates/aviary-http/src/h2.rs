@@ -147,10 +147,16 @@ impl Fields {
         let shared = Bytes::copy_from_slice(&self.bytes);
         let mut map = HeaderMap::with_capacity(self.lines.len() + 1);
         for line in &self.lines {
-            let name = HeaderName::from_bytes(self.name(line)).map_err(|_| Error::NotForHttp2)?;
+            let name = match line.name.header_name() {
+                Some(known) => known.clone(),
+                None => HeaderName::from_bytes(self.name(line)).map_err(|_| Error::NotForHttp2)?,
+            };
             let start = line.value as usize;
             let value = shared.slice(start..start + line.value_len as usize);
-            let value = HeaderValue::from_maybe_shared(value).map_err(|_| Error::NotForHttp2)?;
+            let mut value =
+                HeaderValue::from_maybe_shared(value).map_err(|_| Error::NotForHttp2)?;
+            // To keep what never comes again would only drive out of the table what does.
+            value.set_sensitive(line.name.is_unique());
             map.append(name, value);
         }
         if let Framing::Length(length) = framing {
@@ -164,7 +170,7 @@ impl Fields {
         if !crate::fields::is_clean(value.as_bytes()) {
             return Err(Error::BadByte);
         }
-        self.push(
+        self.push_clean(
             known,
             name.as_str().as_bytes(),
             value.as_bytes().trim_ascii(),

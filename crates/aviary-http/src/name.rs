@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod tests;
 
+use http::HeaderName;
+
 /// Makes [`Name`], its texts and the table that finds a name by its text.
 macro_rules! names {
     ($($variant:ident $text:literal)*) => {
@@ -22,6 +24,8 @@ macro_rules! names {
         const TEXTS: &[&str] = &[$($text),*];
         /// The numbered names, by number.
         const NAMES: &[Name] = &[$(Name::$variant),*];
+        /// The same for the HTTP/2 codec, which checks a name byte by byte when it is made anew.
+        static HEADER_NAMES: [HeaderName; TEXTS.len()] = [$(HeaderName::from_static($text)),*];
     };
 }
 
@@ -227,6 +231,24 @@ impl Name {
             }
             at = (at + 1) % SLOTS;
         }
+    }
+
+    /// The name as the HTTP/2 codec has it; `None` for [`Name::Other`].
+    pub(crate) fn header_name(self) -> Option<&'static HeaderName> {
+        HEADER_NAMES.get(self as usize)
+    }
+
+    /// Whether values differ from message to message.
+    pub(crate) fn is_unique(self) -> bool {
+        matches!(
+            self,
+            Self::B3
+                | Self::Traceparent
+                | Self::XB3ParentSpanId
+                | Self::XB3SpanId
+                | Self::XB3TraceId
+                | Self::XRequestId
+        )
     }
 
     /// The text in lower case; empty for [`Name::Other`].
