@@ -33,6 +33,9 @@ pub struct Fields {
     /// Field lines with CRLF, and gaps.
     pub(crate) bytes: Vec<u8>,
     pub(crate) lines: Vec<Line>,
+    /// A bit for each number of a name that a line may have: most fields that are asked for are
+    /// not there.
+    pub(crate) present: u128,
 }
 
 impl Fields {
@@ -45,6 +48,13 @@ impl Fields {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.lines.clear();
+        self.present = 0;
+    }
+
+    /// Whether a line may have the name.
+    #[inline]
+    fn may_have(&self, key: &Key<'_>) -> bool {
+        self.present & bit(key.name()) != 0
     }
 
     /// Number of field lines.
@@ -68,6 +78,9 @@ impl Fields {
     /// Value of the first field with this name.
     pub fn get<'k>(&self, key: impl Into<Key<'k>>) -> Option<&[u8]> {
         let key = key.into();
+        if !self.may_have(&key) {
+            return None;
+        }
         self.lines
             .iter()
             .find(|line| self.is(line, &key))
@@ -94,7 +107,7 @@ impl Fields {
     /// Whether there is a field with this name.
     pub fn contains<'k>(&self, key: impl Into<Key<'k>>) -> bool {
         let key = key.into();
-        self.lines.iter().any(|line| self.is(line, &key))
+        self.may_have(&key) && self.lines.iter().any(|line| self.is(line, &key))
     }
 
     /// All values with this name as one text: joined by `; ` for `cookie` and by `,` otherwise.
@@ -103,6 +116,9 @@ impl Fields {
     /// Source: RFC 9110 §5.3, RFC 9113 §8.2.3; Envoy `HeaderUtility::getAllOfHeaderAsString`.
     pub fn joined<'k>(&self, key: impl Into<Key<'k>>) -> Option<Cow<'_, str>> {
         let key = key.into();
+        if !self.may_have(&key) {
+            return None;
+        }
         let mut values = self.lines.iter().filter(|line| self.is(line, &key));
         let text = |line| std::str::from_utf8(self.value(line)).ok();
         let first = text(values.next()?)?;
@@ -125,7 +141,10 @@ impl Fields {
     /// Removes all fields with this name, and says whether there was one.
     pub fn remove<'k>(&mut self, key: impl Into<Key<'k>>) -> bool {
         let key = key.into();
-        let Self { bytes, lines } = self;
+        if !self.may_have(&key) {
+            return false;
+        }
+        let Self { bytes, lines, .. } = self;
         // Mostly there is none, or one.
         let Some(first) = lines.iter().position(|line| is(bytes, line, &key)) else {
             return false;
@@ -138,12 +157,15 @@ impl Fields {
             }
         }
         lines.truncate(kept);
+        if key.name() != Name::Other {
+            self.present &= !bit(key.name());
+        }
         true
     }
 
     /// Removes the fields for which `gone` is true of name (as sent) and number, in one pass.
     pub fn remove_where(&mut self, mut gone: impl FnMut(Name, &[u8]) -> bool) {
-        let Self { bytes, lines } = self;
+        let Self { bytes, lines, .. } = self;
         lines.retain(|line| !gone(line.name, slice(bytes, line.start, line.name_len)));
     }
 
@@ -204,6 +226,7 @@ impl Fields {
             end: offset(self.bytes.len()),
             name,
         });
+        self.present |= bit(name);
     }
 
     /// Name as sent, and value, of each field in order.
@@ -244,6 +267,7 @@ impl Fields {
         slice(&self.bytes, line.value, line.value_len)
     }
 
+    #[inline]
     fn is(&self, line: &Line, key: &Key<'_>) -> bool {
         is(&self.bytes, line, key)
     }
@@ -265,6 +289,13 @@ fn is(bytes: &[u8], line: &Line, key: &Key<'_>) -> bool {
             || line.name_len as usize == key.text().len()
                 && slice(bytes, line.start, line.name_len)
                     .eq_ignore_ascii_case(key.text().as_bytes()))
+}
+
+/// The bit of a name in [`Fields::present`].
+#[inline]
+pub(crate) const fn bit(name: Name) -> u128 {
+    const { assert!((Name::Other as u8) < 128, "there are more names than bits") };
+    1 << name as u8
 }
 
 #[inline]

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use aviary_http::Name;
 use aviary_mesh::endpoint::WorkloadLabels;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 /// The header. A sidecar reads and removes it; a gateway removes it from what clients send.
-pub const HEADER: &str = "x-envoy-peer-metadata";
+pub const HEADER: Name = Name::XEnvoyPeerMetadata;
 
 /// Longest value that is read, in bytes.
 const LIMIT: usize = 4096;

@@ -2,7 +2,7 @@
 
 use super::marks::{Marks, Structure};
 use crate::error::Error;
-use crate::fields::{Fields, Line, is_token, offset};
+use crate::fields::{Fields, Line, bit, is_token, offset};
 use crate::message::{Connection, Upgrade, Version};
 use crate::name::Name;
 
@@ -75,6 +75,7 @@ pub(crate) fn fields(
         }
         let (value, value_len) = trimmed(section, colon + 1, end);
         if seen.keeps(name, section, value, value_len, side)? {
+            into.present |= bit(name);
             into.lines.push(Line {
                 start: offset(start),
                 name_len: offset(colon - start),
