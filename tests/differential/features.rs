@@ -257,6 +257,7 @@ fn cors() -> Feature {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn rbac() -> Feature {
     let host = "rbac.example";
     let with = |path: &str, action: &str, permission: Value, principal: Value| {

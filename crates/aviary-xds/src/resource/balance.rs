@@ -12,7 +12,9 @@ use envoy_types::pb::envoy::config::cluster::v3::cluster::{
 use envoy_types::pb::envoy::config::core::v3::RuntimeDouble;
 use envoy_types::pb::google::protobuf::UInt64Value;
 
-use super::value::{duration, duration_of, number, number_of, percent, share_of};
+use envoy_types::pb::envoy::r#type::v3::Percent;
+
+use super::value::{duration, duration_of, number, number_of, share_of};
 use super::{Fault, Within, nothing_left};
 
 const PANIC_PERCENT: f64 = 50.0;
@@ -74,7 +76,9 @@ pub(super) struct Common {
 
 pub(super) fn common(common: &Common) -> CommonLbConfig {
     CommonLbConfig {
-        healthy_panic_threshold: percent(f64::from(common.panic_threshold_percent)),
+        healthy_panic_threshold: Some(Percent {
+            value: f64::from(common.panic_threshold_percent),
+        }),
         locality_config_specifier: common.locality_weighted.then_some(
             LocalityConfigSpecifier::LocalityWeightedLbConfig(LocalityWeightedLbConfig {}),
         ),
@@ -203,11 +207,9 @@ fn maglev_of(
     by_hostname: bool,
 ) -> Result<(Balance, Option<SlowStart>), Fault> {
     let table = config.table_size.map_or(TABLE, |it| it.value);
-    let prime = (2..)
-        .take_while(|it| it * it <= table)
-        .all(|it| table % it != 0);
     // Source: Envoy's bound.
-    if table < 2 || table > 5_000_011 || !prime {
+    let fits = (2..=5_000_011).contains(&table);
+    if !fits || (2..=table.isqrt()).any(|it| table.is_multiple_of(it)) {
         let reason = format!("{table} is not a prime number up to 5000011");
         return Err(Fault::new(reason).at("table_size"));
     }
@@ -221,7 +223,9 @@ fn slow(slow: &SlowStart) -> SlowStartConfig {
             default_value: slow.aggression,
             runtime_key: "slow_start.none".to_owned(),
         }),
-        min_weight_percent: percent(slow.min_weight_percent),
+        min_weight_percent: Some(Percent {
+            value: slow.min_weight_percent,
+        }),
     }
 }
 

@@ -33,9 +33,11 @@ use envoy_types::pb::google::protobuf::{Any, UInt32Value};
 use serde::{Deserialize, Serialize};
 
 use super::extra::{metadata, take_extra};
+use envoy_types::pb::envoy::r#type::v3::Percent;
+
 use super::value::{
-    any, duration, duration_of, never_is_zero, number, number_of, percent, share_of,
-    socket_address, socket_address_of, unpack,
+    any, duration, duration_of, never_is_zero, number, number_of, share_of, socket_address,
+    socket_address_of, unpack,
 };
 use super::{
     Fault, Within, ads_source, balance, endpoint, nothing_left, outlier, protocol, transport,
@@ -163,7 +165,9 @@ fn circuit_breakers(limits: &Limits) -> CircuitBreakers {
             max_requests: limit(limits.max_requests),
             max_retries: limit(limits.max_retries),
             retry_budget: limits.retry_budget.map(|budget| ProtoBudget {
-                budget_percent: percent(budget.percent),
+                budget_percent: Some(Percent {
+                    value: budget.percent,
+                }),
                 min_retry_concurrency: number(budget.at_least),
                 ..ProtoBudget::default()
             }),

@@ -200,7 +200,7 @@ fn cors(cors: &Cors) -> CorsPolicy {
         expose_headers: cors.expose_headers.clone(),
         max_age: cors.max_age.clone(),
         allow_credentials: boolean(cors.allow_credentials),
-        filter_enabled: runtime_fraction(cors.enabled_percent),
+        filter_enabled: Some(runtime_fraction(cors.enabled_percent)),
         allow_private_network_access: boolean(cors.allow_private_network),
         forward_not_matching_preflights: boolean(cors.forward_unmatched_preflights),
         ..CorsPolicy::default()

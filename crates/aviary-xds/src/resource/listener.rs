@@ -219,14 +219,16 @@ fn match_of(mut proto: FilterChainMatch) -> Result<ChainMatch, Fault> {
     let port = number_of(proto.destination_port.take()).map(port_of);
     let matches = ChainMatch {
         destination_port: port.transpose().within("destination_port")?,
-        destination_ranges: each("prefix_ranges", take(&mut proto.prefix_ranges), range_of)?,
+        destination_ranges: each("prefix_ranges", take(&mut proto.prefix_ranges), |it| {
+            range_of(&it)
+        })?,
         server_names: take(&mut proto.server_names),
         transport_protocol: some(take(&mut proto.transport_protocol)),
         application_protocols: take(&mut proto.application_protocols),
         source_ranges: each(
             "source_prefix_ranges",
             take(&mut proto.source_prefix_ranges),
-            range_of,
+            |it| range_of(&it),
         )?,
         source_ports: each("source_ports", take(&mut proto.source_ports), port_of)?,
     };

@@ -198,21 +198,21 @@ fn value_of_json(json: &serde_json::Value) -> Value {
     Value { kind: Some(kind) }
 }
 
-fn comparison(comparison: Comparison) -> Option<ComparisonFilter> {
+fn comparison(comparison: Comparison) -> ComparisonFilter {
     let (op, value) = match comparison {
         Comparison::Equal(value) => (Op::Eq, value),
         Comparison::NotEqual(value) => (Op::Ne, value),
         Comparison::AtLeast(value) => (Op::Ge, value),
         Comparison::AtMost(value) => (Op::Le, value),
     };
-    Some(ComparisonFilter {
+    ComparisonFilter {
         op: op.into(),
         value: Some(RuntimeUInt32 {
             default_value: value,
             // Envoy wants a name, though no runtime layer has it.
             runtime_key: "access_log.none".to_owned(),
         }),
-    })
+    }
 }
 
 fn comparison_of(proto: Option<ComparisonFilter>) -> Result<Comparison, Fault> {
@@ -231,10 +231,10 @@ fn filter(it: &LogFilter) -> AccessLogFilter {
     let all = |filters: &[LogFilter]| filters.iter().map(filter).collect();
     let specifier = match it {
         LogFilter::Status(it) => FilterSpecifier::StatusCodeFilter(StatusCodeFilter {
-            comparison: comparison(*it),
+            comparison: Some(comparison(*it)),
         }),
         LogFilter::Duration(it) => FilterSpecifier::DurationFilter(DurationFilter {
-            comparison: comparison(*it),
+            comparison: Some(comparison(*it)),
         }),
         LogFilter::NotHealthCheck => FilterSpecifier::NotHealthCheckFilter(NotHealthCheckFilter {}),
         LogFilter::Traceable => FilterSpecifier::TraceableFilter(TraceableFilter {}),

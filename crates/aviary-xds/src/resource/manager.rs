@@ -22,9 +22,11 @@ use envoy_types::pb::envoy::extensions::filters::network::http_connection_manage
 };
 use envoy_types::pb::google::protobuf::Any;
 
+use envoy_types::pb::envoy::r#type::v3::Percent;
+
 use super::value::{
-    any, bool_of, boolean, duration, duration_of, never_is_zero, number, number_of, percent,
-    share_of, unpack,
+    any, bool_of, boolean, duration, duration_of, never_is_zero, number, number_of, share_of,
+    unpack,
 };
 use super::{Fault, Within, ads_source, each, filter, log, nothing_left, protocol, route};
 
@@ -260,9 +262,15 @@ fn upgrades_of(upgrades: Vec<UpgradeConfig>) -> Result<bool, Fault> {
 
 fn tracing(tracing: &Tracing) -> ProtoTracing {
     ProtoTracing {
-        client_sampling: percent(tracing.client_percent),
-        random_sampling: percent(tracing.random_percent),
-        overall_sampling: percent(tracing.overall_percent),
+        client_sampling: Some(Percent {
+            value: tracing.client_percent,
+        }),
+        random_sampling: Some(Percent {
+            value: tracing.random_percent,
+        }),
+        overall_sampling: Some(Percent {
+            value: tracing.overall_percent,
+        }),
         provider: tracing.sink.as_ref().map(sink),
         ..ProtoTracing::default()
     }

@@ -106,7 +106,7 @@ pub(super) fn to_proto(matches: &RouteMatch) -> ProtoMatch {
         headers: matches.headers.iter().map(header).collect(),
         query_parameters: matches.query.iter().map(query).collect(),
         grpc: matches.grpc.then_some(GrpcRouteMatchOptions {}),
-        runtime_fraction: matches.share_percent.and_then(runtime_fraction),
+        runtime_fraction: matches.share_percent.map(runtime_fraction),
         ..ProtoMatch::default()
     }
 }

@@ -18,7 +18,7 @@ const MAX_EJECTION_PERCENT: u32 = 10;
 /// What is turned off is enforced for no host, as Istio does.
 pub(super) fn to_proto(outlier: &Outlier) -> OutlierDetection {
     let share = |on: bool, percent| number(if on { percent } else { 0 });
-    let rate = outlier.success_rate.unwrap_or(SuccessRate {
+    let rate = outlier.success_rate.unwrap_or_else(|| SuccessRate {
         enforcing: 0,
         enforcing_local_origin: 0,
         ..SuccessRate::default()

@@ -183,7 +183,7 @@ fn permission_of(proto: ProtoPermission) -> Result<Permission, Fault> {
             Permission::PathTemplate(template_of(it).within("uri_template")?)
         }
         Some(Rule::DestinationIp(it)) => {
-            Permission::DestinationIp(range_of(it).within("destination_ip")?)
+            Permission::DestinationIp(range_of(&it).within("destination_ip")?)
         }
         Some(Rule::DestinationPort(it)) => {
             Permission::DestinationPort(port_of(it).within("destination_port")?)
@@ -248,12 +248,12 @@ fn principal_of(proto: ProtoPrincipal) -> Result<Principal, Fault> {
         }
         // The older name of the connection's peer.
         Some(Identifier::SourceIp(it)) => {
-            Principal::DirectRemoteIp(range_of(it).within("source_ip")?)
+            Principal::DirectRemoteIp(range_of(&it).within("source_ip")?)
         }
         Some(Identifier::DirectRemoteIp(it)) => {
-            Principal::DirectRemoteIp(range_of(it).within("direct_remote_ip")?)
+            Principal::DirectRemoteIp(range_of(&it).within("direct_remote_ip")?)
         }
-        Some(Identifier::RemoteIp(it)) => Principal::RemoteIp(range_of(it).within("remote_ip")?),
+        Some(Identifier::RemoteIp(it)) => Principal::RemoteIp(range_of(&it).within("remote_ip")?),
         Some(Identifier::Header(it)) => Principal::Header(header_of(it).within("header")?),
         Some(Identifier::UrlPath(it)) => Principal::Path(path_of(it).within("url_path")?),
         _ => return Err(Fault::new("a principal that is not supported")),

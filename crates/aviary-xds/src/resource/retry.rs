@@ -129,12 +129,14 @@ fn back_off(
 fn conditions(list: &str) -> Result<Vec<String>, Fault> {
     let names = list.split(',').map(str::trim).filter(|it| !it.is_empty());
     names
-        .map(|name| match CONDITIONS.contains(&name) {
-            true => Ok(name.to_owned()),
-            false => Err(Fault::new(format!(
+        .map(|name| {
+            if CONDITIONS.contains(&name) {
+                return Ok(name.to_owned());
+            }
+            Err(Fault::new(format!(
                 "condition `{name}` is not supported; known are {}",
                 CONDITIONS.join(", ")
-            ))),
+            )))
         })
         .collect()
 }

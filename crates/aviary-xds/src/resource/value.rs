@@ -159,11 +159,11 @@ pub(super) fn percent_of(value: Option<FractionalPercent>) -> Result<f64, Fault>
     Ok((f64::from(value.numerator) / parts).min(100.0))
 }
 
-pub(super) fn runtime_fraction(percent: f64) -> Option<RuntimeFractionalPercent> {
-    Some(RuntimeFractionalPercent {
+pub(super) fn runtime_fraction(percent: f64) -> RuntimeFractionalPercent {
+    RuntimeFractionalPercent {
         default_value: Some(fraction(percent)),
         ..RuntimeFractionalPercent::default()
-    })
+    }
 }
 
 /// There is no runtime layer that could say otherwise, so the default value counts.
@@ -173,10 +173,6 @@ pub(super) fn runtime_percent_of(
     value
         .map(|value| percent_of(value.default_value).within("default_value"))
         .transpose()
-}
-
-pub(super) fn percent(value: f64) -> Option<Percent> {
-    Some(Percent { value })
 }
 
 /// A share between 0 and 100.
@@ -189,7 +185,7 @@ pub(super) fn share_of(value: Option<Percent>, default: f64) -> Result<f64, Faul
 }
 
 /// A range of addresses; bits beyond the prefix do not count.
-pub(super) fn range_of(range: CidrRange) -> Result<ipnet::IpNet, Fault> {
+pub(super) fn range_of(range: &CidrRange) -> Result<ipnet::IpNet, Fault> {
     let length = range.prefix_len.map_or(0, |length| length.value);
     let wrong = || Fault::new(format!("`{}/{length}` is no range", range.address_prefix));
     let address: IpAddr = range.address_prefix.parse().map_err(|_| wrong())?;

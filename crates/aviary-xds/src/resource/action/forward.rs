@@ -179,7 +179,7 @@ fn rewrite_of(proto: &mut Proto) -> Result<Option<PathRewrite>, Fault> {
 fn mirror(mirror: &Mirror) -> RequestMirrorPolicy {
     RequestMirrorPolicy {
         cluster: mirror.cluster.clone(),
-        runtime_fraction: runtime_fraction(mirror.percent),
+        runtime_fraction: Some(runtime_fraction(mirror.percent)),
         trace_sampled: boolean(false),
         disable_shadow_host_suffix_append: !mirror.shadow_host,
         ..RequestMirrorPolicy::default()

@@ -550,6 +550,7 @@ fn path_form() -> BoxedStrategy<PathForm> {
         .boxed()
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn http_chain() -> BoxedStrategy<HttpChain> {
     let routes = prop_oneof![
         word().prop_map(RouteSource::Named),
@@ -831,6 +832,7 @@ fn clusters() -> BoxedStrategy<Vec<WeightedCluster>> {
     prop_oneof![single, vec(branch, 2..4)].boxed()
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn action() -> BoxedStrategy<RouteAction> {
     let mirror =
         (word(), percent(), any::<bool>()).prop_map(|(cluster, percent, shadow_host)| Mirror {

@@ -113,15 +113,19 @@ pub(super) fn rules_to_proto(rules: &ValidationRules) -> CertificateValidationCo
 
 /// Writes what can be said in several ways in the one that [`to_proto`] uses.
 pub(super) fn simplify(common: &mut CommonTlsContext) {
+    use ValidationContextType as Type;
     if common.tls_params == Some(TlsParameters::default()) {
         common.tls_params = None;
     }
     for config in &mut common.tls_certificate_sds_secret_configs {
         simplify_sds(config);
     }
-    use ValidationContextType as Type;
     common.validation_context_type = match common.validation_context_type.take() {
-        Some(Type::ValidationContext(rules)) if rules == Default::default() => None,
+        Some(Type::ValidationContext(rules))
+            if rules == CertificateValidationContext::default() =>
+        {
+            None
+        }
         Some(Type::ValidationContextSdsSecretConfig(mut config)) => {
             simplify_sds(&mut config);
             Some(Type::ValidationContextSdsSecretConfig(config))

@@ -228,6 +228,7 @@ fn downstream_said_in_other_words_is_understood() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn downstream_refusals_name_their_path() {
     type Spoil = fn(&mut DownstreamTlsContext);
     let table: [(Spoil, &str); 9] = [
@@ -300,7 +301,7 @@ fn downstream_refusals_name_their_path() {
         (
             |it| {
                 it.session_timeout =
-                    super::super::value::duration(std::time::Duration::from_secs(1))
+                    super::super::value::duration(std::time::Duration::from_secs(1));
             },
             "session_timeout: is not supported",
         ),

@@ -254,10 +254,11 @@ fn parts(cluster: &str) -> [String; 4] {
 fn fits(filter: &ProxyFilter, cluster: &str) -> bool {
     let [host, port, _, direction] = parts(cluster);
     let port = port.parse().ok();
+    let any_port = filter.port.is_none();
     filter.fits_name(cluster)
         && filter.fits_fqdn(&host)
         && filter.fits_direction(&direction)
-        && port.map_or(filter.port.is_none(), |port| filter.fits_port(port))
+        && port.map_or(any_port, |port| filter.fits_port(port))
 }
 
 fn clusters(config: &MeshConfig, filter: &ProxyFilter) -> (Table, Value) {
