@@ -14,6 +14,7 @@ use aviary_mesh::tls::DownstreamTls;
 use aviary_mesh::{ChainAction, FilterChain, MeshConfig};
 use tokio::net::TcpStream;
 
+use crate::life::Ticket;
 use crate::record::Telling;
 use crate::snapshot::Snapshot;
 use crate::stream::Stream;
@@ -202,8 +203,8 @@ fn bound(mesh: &MeshConfig, port: u16) -> Option<&Listener> {
 /// Connections that this process accepted.
 static ACCEPTED: AtomicU64 = AtomicU64::new(0);
 
-/// Serves a connection to its end.
-pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) {
+/// Serves a connection to its end; `_ticket` counts it until then.
+pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival, _ticket: Ticket) {
     // Apart, so that a connection which waits for requests is small.
     let Some((link, stream)) = Box::pin(meet(worker, tcp, arrival)).await else {
         return;

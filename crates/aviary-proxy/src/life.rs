@@ -1,6 +1,7 @@
 //! The proxy as a process: how it stays within its memory and descriptors, and how a newer one takes
 //! its sockets over.
 
+mod code;
 pub(crate) mod gate;
 pub(crate) mod hand_over;
 pub(crate) mod pressure;
@@ -9,6 +10,7 @@ mod usage;
 
 use std::sync::Arc;
 
+pub(crate) use code::forget_start;
 pub(crate) use gate::{Gate, Ticket};
 pub(crate) use succession::Succession;
 pub(crate) use usage::watch;

@@ -256,6 +256,7 @@ async fn announce(
         workers = config.workers,
         "ready"
     );
+    crate::life::forget_start();
 }
 
 #[cfg(test)]

@@ -8,19 +8,17 @@ use aviary_http::RequestHead;
 const KEPT: usize = 16;
 
 thread_local! {
-    static HEADS: RefCell<Vec<RequestHead>> = RefCell::default();
+    #[expect(clippy::vec_box, reason = "a head goes in and out without being copied")]
+    static HEADS: RefCell<Vec<Box<RequestHead>>> = RefCell::default();
 }
 
-/// Puts a head with memory into `place`, when there is one.
-pub(crate) fn take(place: &mut RequestHead) {
-    if let Some(kept) = HEADS.with_borrow_mut(Vec::pop) {
-        *place = kept;
-    }
+/// A head to read a request into.
+pub(crate) fn take() -> Box<RequestHead> {
+    HEADS.with_borrow_mut(Vec::pop).unwrap_or_default()
 }
 
-/// Keeps the memory of the head in `place`, and leaves one without.
-pub(crate) fn give(place: &mut RequestHead) {
-    let head = std::mem::take(place);
+/// Keeps the memory of a head for the next request.
+pub(crate) fn give(head: Box<RequestHead>) {
     HEADS.with_borrow_mut(|heads| {
         if heads.len() < KEPT {
             heads.push(head);

@@ -42,12 +42,12 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// the requests under way are answered.
 pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
     let mut connection = Connection::new(stream);
-    let mut head = RequestHead::new();
+    let mut next = None;
     let worker = Rc::clone(&link.worker);
     let word = pin!(worker.quiet_end().cancelled());
     let mut ending = Ending::new(word, worker.quiet_ended());
     loop {
-        match connection.next(&mut head, IDLE_TIMEOUT, &mut ending).await {
+        match connection.next(&mut next, IDLE_TIMEOUT, &mut ending).await {
             Ok(Next::Request) => {}
             Ok(Next::Http2) => {
                 return Box::pin(turn_to_http2(link, connection)).await;
@@ -64,6 +64,7 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
                 return;
             }
         }
+        let Some(mut head) = next.take() else { return };
         let version = head.version();
         let mut down = Downstream::Http1(&mut connection, version);
         // Apart from the connection, so that one that waits is small.
@@ -71,7 +72,7 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
         if let After::Tunnel(tunnel, exchange) = after {
             return Box::pin(turn_to_tunnel(tunnel, exchange, connection, &head)).await;
         }
-        heads::give(&mut head);
+        heads::give(head);
         if !connection.is_reusable() {
             return Box::pin(connection.finish()).await;
         }

@@ -189,11 +189,8 @@ impl Listeners {
                             inherited: inherited.is_some(),
                             remote,
                         };
-                        let served = connection::serve(Rc::clone(&worker), tcp, arrival);
-                        worker.spawn(async move {
-                            served.await;
-                            drop(ticket);
-                        });
+                        let worker = &worker;
+                        worker.spawn(connection::serve(Rc::clone(worker), tcp, arrival, ticket));
                     }
                     Err(error) => {
                         tracing::warn!(port, %error, "cannot accept");

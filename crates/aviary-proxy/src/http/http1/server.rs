@@ -86,12 +86,13 @@ impl Connection {
     }
 
     /// Waits for the next request until `idle` from now; `ending` ends a wait for its first byte.
+    /// `head` gets one when there is something to read.
     ///
     /// # Errors
     /// When the socket fails.
     pub(crate) async fn next(
         &mut self,
-        head: &mut RequestHead,
+        head: &mut Option<Box<RequestHead>>,
         idle: Duration,
         ending: &mut Ending<'_, impl Future<Output = ()>>,
     ) -> io::Result<Next> {
@@ -136,11 +137,11 @@ impl Connection {
     }
 
     /// Reads a head out of what is there; false when it is not whole.
-    fn scan(&mut self, head: &mut RequestHead) -> Result<bool, aviary_http::Error> {
+    fn scan(&mut self, head: &mut Option<Box<RequestHead>>) -> Result<bool, aviary_http::Error> {
         let Some(end) = self.scanner.end(self.wire.input.data(), &LIMITS)? else {
             return Ok(false);
         };
-        heads::take(head);
+        let head = head.get_or_insert_with(heads::take);
         parse::request(&self.wire.input.data()[..end], &LIMITS, head)?;
         self.wire.input.consume(end);
         self.used = true;
