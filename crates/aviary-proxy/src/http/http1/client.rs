@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     bodiless: bool,
     /// Bytes of the reply came.
     answered: bool,
+    /// The head of the reply is still to come.
+    awaiting: bool,
     /// One side wants no more after this exchange.
     closing: bool,
 }
@@ -42,6 +44,7 @@ impl Connection {
             send: Send::new(Framing::None),
             bodiless: false,
             answered: false,
+            awaiting: false,
             closing: false,
         }
     }
@@ -60,6 +63,7 @@ impl Connection {
     pub(crate) fn start(&mut self, head: &RequestHead, framing: Framing, upgrade: bool) {
         self.bodiless = head.method() == "HEAD";
         self.answered = false;
+        self.awaiting = true;
         self.receive = Receive::new(Framing::None);
         self.send = Send::new(framing);
         head.write_http1(self.wire.output.bytes(), framing, upgrade);
@@ -88,6 +92,7 @@ impl Connection {
                 if head.is_interim() {
                     continue;
                 }
+                self.awaiting = false;
                 self.receive = Receive::new(head.framing);
                 self.closing |= !head.persists();
                 return Poll::Ready(Ok(()));
@@ -103,6 +108,7 @@ impl Connection {
     /// that nobody asked for.
     pub(crate) fn is_reusable(&self) -> bool {
         !self.closing
+            && !self.awaiting
             && self.receive.is_over()
             && self.send.is_ended()
             && self.wire.input.is_empty()
