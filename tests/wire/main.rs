@@ -8,4 +8,5 @@ mod framing;
 mod honest;
 mod http2;
 mod limits;
+mod succession;
 mod tunnels;

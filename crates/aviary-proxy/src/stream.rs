@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -120,6 +121,12 @@ impl Stream {
             Io::Plain(tcp) => tcp.poll_read_ready(cx),
             Io::Tls(session) => session.poll_readable(cx),
         }
+    }
+
+    /// Whether the system holds bytes for this connection, whatever the reactor knows of it.
+    pub(crate) fn has_input(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        rustix::net::recv(self.tcp(), &mut [0; 1], flags).is_ok_and(|(_, count)| count > 0)
     }
 
     /// Whether the other side neither sent anything nor ended the connection while it was not in

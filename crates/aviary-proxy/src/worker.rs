@@ -38,7 +38,7 @@ const FLUSH: Duration = Duration::from_millis(100);
 /// A connection without a request is closed so long after the drain began. Until then a client
 /// that asks once more is answered and told that the connection ends; one that was closed at once
 /// would lose what it sent at that moment.
-const QUIET_END: Duration = Duration::from_secs(2);
+const QUIET_END: Duration = Duration::from_secs(1);
 
 /// What a worker is started with.
 pub(crate) struct Options {
@@ -333,7 +333,8 @@ pub(crate) async fn run(options: Options, channels: Channels) {
     let mut limit = std::pin::pin!(tokio::time::sleep(options.drain_limit));
     loop {
         tokio::select! {
-            () = worker.streams.wait() => break,
+            // There was a moment without streams; one that was accepted since is served too.
+            () = worker.streams.wait() => if worker.streams.is_empty() { break },
             () = &mut quiet, if !worker.quiet_ended.get() => {
                 worker.quiet_ended.set(true);
                 worker.quiet_end.cancel();

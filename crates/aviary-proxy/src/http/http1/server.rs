@@ -120,12 +120,18 @@ impl Connection {
                     Poll::Ready(_) => continue,
                     Poll::Pending => {}
                 }
-                if !began && ending.poll(cx) {
-                    return Poll::Ready(Ok(Next::Closed));
+                if began || !ending.poll(cx) {
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + idle);
+                    ready!(self.timer.poll(cx, deadline));
                 }
-                let deadline = *deadline.get_or_insert_with(|| Instant::now() + idle);
-                ready!(self.timer.poll(cx, deadline));
-                return Poll::Ready(Ok(if began { Next::TimedOut } else { Next::Closed }));
+                if began {
+                    return Poll::Ready(Ok(Next::TimedOut));
+                }
+                if self.wire.stream.has_input() {
+                    // A request that nobody has noticed yet; its event is on the way.
+                    return Poll::Pending;
+                }
+                return Poll::Ready(Ok(Next::Closed));
             }
         })
         .await

@@ -322,3 +322,43 @@ fn drain_answers_what_is_asked_and_ends() {
         assert!(tokio::net::TcpStream::connect(address).await.is_err());
     });
 }
+
+#[test]
+fn drain_of_http2_says_goaway_and_answers_the_open_stream() {
+    on_worker_thread(async {
+        let gate = std::rc::Rc::new(tokio::sync::Semaphore::new(0));
+        let pass = std::rc::Rc::clone(&gate);
+        let (at, seen) = server(move |_, _| {
+            let pass = std::rc::Rc::clone(&pass);
+            async move {
+                pass.acquire().await.unwrap().forget();
+                answer(200, "")
+            }
+        })
+        .await;
+        let address = free_address();
+        let proxy = Proxy::start(simple(address, forward_to(&[("c", 1)]), &[at])).await;
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (mut sender, driver) = h2::client::handshake(stream).await.unwrap();
+        let driver = tokio::task::spawn_local(driver);
+        let request = || {
+            ::http::Request::builder()
+                .uri("http://reviews/x")
+                .body(())
+                .unwrap()
+        };
+        let (open, _) = sender.send_request(request(), true).unwrap();
+        while seen.requests.get() < 1 {
+            tokio::task::yield_now().await;
+        }
+        proxy.drain.cancel();
+        // Streams are refused here, before they are sent, once the word has come.
+        while sender.clone().ready().await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(1);
+        assert_eq!(open.await.unwrap().status(), 200);
+        driver.await.unwrap().unwrap();
+        proxy.ended().await;
+    });
+}
