@@ -6,8 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use aviary_tests::{Installation, Load, Outcome, Report, Shares, eventually};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -403,39 +401,4 @@ fn node_killed_under_load_adopts_its_pods_and_loses_no_request() -> Result<()> {
         assert_eq!(now.len(), lived.len() + 1);
         Ok(())
     })
-}
-
-/// Every sidecar and the gateway killed while the control plane does not answer: they come back by what
-/// they kept on disk, and the applications beside them notice nothing.
-#[test]
-fn proxies_killed_without_a_control_plane_serve_again_by_what_they_kept() -> Result<()> {
-    let mesh = micro_api()?;
-    mesh.apply("", &routes(&[("v2", 100)]))?;
-    live(&mesh, "v2")?;
-    let is_proxy = |process: &Process| process.command.contains("aviary proxy");
-    let (proxies, others): (Vec<_>, Vec<_>) = pod_processes(&mesh)?.into_iter().partition(is_proxy);
-    ensure!(proxies.len() > 3, "proxies: {proxies:?}");
-    let control = Pid::from_raw(i32::try_from(mesh.process("control")?)?);
-    kill(control, Signal::SIGSTOP)?;
-    let killed = Instant::now();
-    let back = || {
-        for proxy in &proxies {
-            kill(Pid::from_raw(i32::try_from(proxy.pid)?), Signal::SIGKILL)?;
-        }
-        live(&mesh, "v2")
-    };
-    let back = back();
-    println!(
-        "{} proxies served again {:?} after they were killed",
-        proxies.len(),
-        killed.elapsed()
-    );
-    kill(control, Signal::SIGCONT)?;
-    back?;
-    let now = pod_processes(&mesh)?;
-    for other in &others {
-        assert!(now.contains(other), "gone: {other:?}");
-    }
-    mesh.apply("", &routes(&[("v1", 100)]))?;
-    live(&mesh, "v1").map(drop)
 }

@@ -8,5 +8,4 @@ mod framing;
 mod honest;
 mod http2;
 mod limits;
-mod succession;
 mod tunnels;
