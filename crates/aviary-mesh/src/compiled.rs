@@ -2,10 +2,20 @@
 //!
 //! Built once per change; tables that did not change are taken over from the one before.
 
-use std::collections::{BTreeMap, HashMap};
+mod hosts;
+mod rewrite;
+mod routes;
+
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+pub(crate) use self::rewrite::Rewrite;
+pub use self::rewrite::check_rewrite;
+pub(crate) use self::routes::Candidates;
+
+use self::hosts::Hosts;
+use self::routes::Routes;
 use crate::MeshConfig;
 use crate::listener::{ChainAction, HttpChain, Listener, RouteSource};
 use crate::route::{PathRewrite, RouteAction, RouteTable};
@@ -14,9 +24,9 @@ use crate::route::{PathRewrite, RouteAction, RouteTable};
 #[derive(Debug, Default)]
 pub struct Config {
     mesh: Arc<MeshConfig>,
-    unbound: HashMap<SocketAddr, String>,
-    named: HashMap<String, Arc<Table>>,
-    inline: HashMap<usize, Arc<Table>>,
+    unbound: BTreeMap<SocketAddr, Arc<Listener>>,
+    named: BTreeMap<String, Arc<Table>>,
+    inline: BTreeMap<usize, Arc<Table>>,
 }
 
 impl Config {
@@ -26,9 +36,10 @@ impl Config {
             mesh: Arc::clone(&mesh),
             ..Self::default()
         };
-        for (name, listener) in &mesh.listeners {
+        for listener in mesh.listeners.values() {
             if !listener.bind_to_port {
-                config.unbound.insert(listener.address, name.clone());
+                let unbound = Arc::clone(listener);
+                config.unbound.insert(listener.address, unbound);
             }
             for chain in listener.chains.iter().chain(&listener.default_chain) {
                 if let ChainAction::Http(http) = &chain.action
@@ -60,11 +71,9 @@ impl Config {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let name = self
-            .unbound
-            .get(&destination)
-            .or_else(|| self.unbound.get(&SocketAddr::new(any, destination.port())))?;
-        self.mesh.listeners.get(name).map(Arc::as_ref)
+        let any = SocketAddr::new(any, destination.port());
+        let found = self.unbound.get(&destination);
+        found.or_else(|| self.unbound.get(&any)).map(Arc::as_ref)
     }
 
     /// The route table of an HTTP chain of this configuration; `None` when it names one that is
@@ -92,128 +101,38 @@ fn compile(table: &Arc<RouteTable>, known: Option<&Arc<Table>>) -> Arc<Table> {
     }
 }
 
-/// A route table with an index over its domains and its compiled rewrites.
+/// A route table with indexes over its domains and routes, and its compiled rewrites.
 #[derive(Debug)]
 pub struct Table {
     source: Arc<RouteTable>,
-    exact: HashMap<String, usize>,
-    /// By length of the part after `*`, longest first.
-    suffixes: BTreeMap<std::cmp::Reverse<usize>, HashMap<String, usize>>,
-    /// By length of the part before `*`, longest first.
-    prefixes: BTreeMap<std::cmp::Reverse<usize>, HashMap<String, usize>>,
-    any: Option<usize>,
+    hosts: Hosts,
+    /// By virtual host, where there are many routes.
+    routes: Box<[Option<Box<Routes>>]>,
     /// By virtual host and route.
-    rewrites: HashMap<(usize, usize), Rewrite>,
-}
-
-/// A compiled [`PathRewrite::Regex`].
-#[derive(Debug)]
-pub(crate) struct Rewrite {
-    pattern: regex::Regex,
-    /// In the syntax of crate `regex`: `${1}`.
-    substitution: String,
-}
-
-impl Rewrite {
-    /// Compiles an RE2 expression and a substitution with `\1` groups.
-    ///
-    /// # Errors
-    /// The parser's message when `pattern` is not a regular expression.
-    fn new(pattern: &str, substitution: &str) -> Result<Self, String> {
-        let pattern = regex::RegexBuilder::new(pattern)
-            .size_limit(1 << 20)
-            .build()
-            .map_err(|error| error.to_string())?;
-        let mut out = String::with_capacity(substitution.len() + 8);
-        let mut rest = substitution.chars();
-        while let Some(character) = rest.next() {
-            match character {
-                '$' => out.push_str("$$"),
-                '\\' => match rest.next() {
-                    Some(digit) if digit.is_ascii_digit() => {
-                        out.push_str("${");
-                        out.push(digit);
-                        out.push('}');
-                    }
-                    Some('\\') => out.push('\\'),
-                    _ => return Err(format!("bad group in substitution `{substitution}`")),
-                },
-                other => out.push(other),
-            }
-        }
-        Ok(Self {
-            pattern,
-            substitution: out,
-        })
-    }
-
-    /// The new path.
-    pub(crate) fn apply(&self, path: &str) -> String {
-        self.pattern
-            .replace_all(path, self.substitution.as_str())
-            .into_owned()
-    }
-}
-
-/// Whether a regular-expression rewrite can be used.
-///
-/// # Errors
-/// What is wrong with it.
-pub fn check_rewrite(pattern: &str, substitution: &str) -> Result<(), String> {
-    Rewrite::new(pattern, substitution).map(drop)
+    rewrites: BTreeMap<(usize, usize), Rewrite>,
 }
 
 impl Table {
     /// Compiles `table`. A rewrite that does not pass [`check_rewrite`] leaves paths as they are;
     /// such a table is refused when it arrives.
     pub fn new(table: Arc<RouteTable>) -> Self {
-        let mut compiled = Self {
-            exact: HashMap::new(),
-            suffixes: BTreeMap::new(),
-            prefixes: BTreeMap::new(),
-            any: None,
-            rewrites: HashMap::new(),
-            source: Arc::default(),
-        };
+        let mut rewrites = BTreeMap::new();
         for (host, virtual_host) in table.virtual_hosts.iter().enumerate() {
-            for domain in &virtual_host.domains {
-                compiled.add_domain(&domain.to_ascii_lowercase(), host);
-            }
             for (number, route) in virtual_host.routes.iter().enumerate() {
                 if let Some((pattern, substitution)) = regex_of(&route.action)
                     && let Ok(rewrite) = Rewrite::new(pattern, substitution)
                 {
-                    compiled.rewrites.insert((host, number), rewrite);
+                    rewrites.insert((host, number), rewrite);
                 }
             }
         }
-        compiled.source = table;
-        compiled
-    }
-
-    fn add_domain(&mut self, domain: &str, host: usize) {
-        if domain == "*" {
-            self.any.get_or_insert(host);
-            return;
+        let routes = table.virtual_hosts.iter();
+        Self {
+            hosts: Hosts::new(&table),
+            routes: routes.map(|host| Routes::new(&host.routes)).collect(),
+            rewrites,
+            source: table,
         }
-        let (map, key) = if let Some(suffix) = domain.strip_prefix('*') {
-            (
-                self.suffixes
-                    .entry(std::cmp::Reverse(suffix.len()))
-                    .or_default(),
-                suffix,
-            )
-        } else if let Some(prefix) = domain.strip_suffix('*') {
-            (
-                self.prefixes
-                    .entry(std::cmp::Reverse(prefix.len()))
-                    .or_default(),
-                prefix,
-            )
-        } else {
-            (&mut self.exact, domain)
-        };
-        map.entry(key.to_owned()).or_insert(host);
     }
 
     /// What it was compiled from.
@@ -222,47 +141,31 @@ impl Table {
     }
 
     pub(crate) fn rewrite(&self, host: usize, route: usize) -> Option<&Rewrite> {
+        if self.rewrites.is_empty() {
+            return None;
+        }
         self.rewrites.get(&(host, route))
+    }
+
+    /// The routes of a virtual host that a path may match, in order; `None` when all may.
+    pub(crate) fn candidates(&self, host: usize, path: &str) -> Option<Candidates<'_>> {
+        Some(self.routes.get(host)?.as_ref()?.candidates(path))
     }
 
     /// Index of the virtual host for a host as the client sent it.
     pub(crate) fn virtual_host(&self, authority: &str) -> Option<usize> {
-        if self.exact.is_empty() && self.suffixes.is_empty() && self.prefixes.is_empty() {
-            return self.any;
+        if self.hosts.is_trivial() {
+            return self.hosts.find(&self.source, "");
         }
         let host = if self.source.ignore_port_in_host {
             without_port(authority)
         } else {
             authority
         };
-        let lowered;
-        let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            lowered = host.to_ascii_lowercase();
-            &lowered
-        } else {
-            host
-        };
-        if let Some(found) = self.exact.get(host) {
-            return Some(*found);
+        if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return self.hosts.find(&self.source, &host.to_ascii_lowercase());
         }
-        for (length, map) in &self.suffixes {
-            // A wildcard stands for at least one character.
-            let start = host.len().checked_sub(length.0).filter(|start| *start > 0);
-            if let Some(found) = start
-                .and_then(|start| host.get(start..))
-                .and_then(|h| map.get(h))
-            {
-                return Some(*found);
-            }
-        }
-        for (length, map) in &self.prefixes {
-            if length.0 < host.len()
-                && let Some(found) = host.get(..length.0).and_then(|head| map.get(head))
-            {
-                return Some(*found);
-            }
-        }
-        self.any
+        self.hosts.find(&self.source, host)
     }
 }
 

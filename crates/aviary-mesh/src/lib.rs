@@ -11,6 +11,7 @@ pub mod access_log;
 pub mod rbac;
 pub mod cors;
 pub mod listener;
+pub mod names;
 pub mod route;
 pub mod cluster;
 pub mod endpoint;

@@ -15,6 +15,7 @@ use aviary_mesh::balance::{Ask, Balancer, Member, Policy};
 use aviary_mesh::circuit::{Resource, Usage};
 use aviary_mesh::cluster::{Limits, Outlier, ServiceLabels};
 use aviary_mesh::endpoint::WorkloadLabels;
+use aviary_mesh::names::NameMap;
 use aviary_mesh::outlier::{self, Ejector};
 use aviary_mesh::retry::Budget;
 use aviary_mesh::{Cluster, Discovery, Endpoint, MeshConfig};
@@ -26,7 +27,7 @@ pub(crate) use pool::{Active, ConnectError, Host, words};
 /// The clusters of one worker, by name.
 #[derive(Default)]
 pub(crate) struct Upstreams {
-    clusters: RefCell<HashMap<String, Rc<Upstream>>>,
+    clusters: RefCell<NameMap<Rc<Upstream>>>,
 }
 
 impl Upstreams {

@@ -1,5 +1,6 @@
 use super::*;
-use crate::route::VirtualHost;
+use crate::matcher::FullRegex;
+use crate::route::{PathMatch, Route, RouteMatch, VirtualHost};
 
 fn table(ignore_port_in_host: bool, hosts: &[&[&str]]) -> Table {
     let virtual_hosts = hosts
@@ -97,4 +98,74 @@ fn config_unchanged_table_is_taken_over() {
     let after = Config::new(Arc::new(mesh), Some(&before));
     assert!(Arc::ptr_eq(&before.named["a"], &after.named["a"]));
     assert!(!Arc::ptr_eq(&before.named["b"], &after.named["b"]));
+}
+
+fn by_path(path: PathMatch) -> Route {
+    Route {
+        matches: RouteMatch {
+            path,
+            ..RouteMatch::default()
+        },
+        ..Route::default()
+    }
+}
+
+#[test]
+fn candidates_leave_out_only_what_cannot_match() {
+    let exact = |path: &str| by_path(PathMatch::Exact(path.to_owned()));
+    let prefix = |path: &str| by_path(PathMatch::Prefix(path.to_owned()));
+    let segment = |path: &str| by_path(PathMatch::SegmentPrefix(path.to_owned()));
+    let regex = |path: &str| by_path(PathMatch::Regex(FullRegex::new(path).expect("a regex")));
+    let mut folded = exact("/FOLDED");
+    folded.matches.ignore_case = true;
+    let routes = vec![
+        prefix("/api/v1"),
+        exact("/api/v1/users"),
+        segment("/api"),
+        regex("/x.*"),
+        prefix("/"),
+        exact("/api/v1/users"),
+        prefix("/api/v1/users"),
+        folded,
+        exact("/other"),
+        prefix("/api"),
+    ];
+    let host = VirtualHost {
+        domains: vec!["*".to_owned()],
+        routes,
+        ..VirtualHost::default()
+    };
+    let table = Table::new(Arc::new(RouteTable {
+        virtual_hosts: vec![host],
+        ..RouteTable::default()
+    }));
+    let candidates = |path| {
+        let all = table.candidates(0, path).expect("an index");
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!(candidates("/api/v1/users"), [0, 1, 2, 3, 4, 5, 6, 7, 9]);
+    assert_eq!(candidates("/api/v2"), [2, 3, 4, 7, 9]);
+    assert_eq!(candidates("/other"), [3, 4, 7, 8]);
+    assert_eq!(candidates("/"), [3, 4, 7]);
+}
+
+#[test]
+fn candidates_of_many_lengths_are_complete() {
+    let path = "/abcdefghijklmnopqrstuvwxyz0123456789";
+    let routes = (1..=path.len())
+        .rev()
+        .map(|end| by_path(PathMatch::Prefix(path.chars().take(end).collect())))
+        .collect::<Vec<_>>();
+    let count = routes.len();
+    let host = VirtualHost {
+        domains: vec!["*".to_owned()],
+        routes,
+        ..VirtualHost::default()
+    };
+    let table = Table::new(Arc::new(RouteTable {
+        virtual_hosts: vec![host],
+        ..RouteTable::default()
+    }));
+    let all: Vec<_> = table.candidates(0, path).expect("an index").collect();
+    assert_eq!(all, (0..count).collect::<Vec<_>>());
 }

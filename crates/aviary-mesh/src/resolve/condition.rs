@@ -6,7 +6,7 @@ use rand::Rng;
 
 use super::trace::Trace;
 use super::{Head, draw};
-use crate::matcher::{HeaderMatch, QueryMatch};
+use crate::matcher::{HeaderMatch, QueryMatch, StringMatch};
 use crate::route::{PathMatch, RouteMatch};
 
 /// A path without query and fragment, and what was cut off (with its `?` or `#`).
@@ -20,11 +20,12 @@ pub(crate) fn split_path(path_and_query: &str) -> (&str, &str) {
 /// Whether all conditions hold; the first that does not is noted.
 pub(super) fn holds(
     matches: &RouteMatch,
+    path: &str,
+    query: &str,
     head: &impl Head,
     rng: &mut impl Rng,
     trace: &mut impl Trace,
 ) -> bool {
-    let (path, query) = split_path(head.path_and_query());
     if !path_holds(&matches.path, path, matches.ignore_case) {
         trace.note(|| format!("path {path} does not match {}", describe(&matches.path)));
         return false;
@@ -33,11 +34,11 @@ pub(super) fn holds(
         trace.note(|| "it is no request of gRPC".to_owned());
         return false;
     }
-    if let Some(failed) = matches
-        .headers
-        .iter()
-        .find(|header| !header_holds(header, head))
-    {
+    // Regular expressions cost most.
+    let is_regex = |it: &&HeaderMatch| matches!(it.value, Some(StringMatch::Regex(_)));
+    let plain = matches.headers.iter().filter(|it| !is_regex(it));
+    let mut ordered = plain.chain(matches.headers.iter().filter(is_regex));
+    if let Some(failed) = ordered.find(|header| !header_holds(header, head)) {
         trace.note(|| format!("condition on header {} does not hold", failed.name));
         return false;
     }

@@ -47,21 +47,7 @@ pub(super) fn decide<'a>(
         };
         return without_route(Some(virtual_host), redirect);
     }
-    let found = virtual_host
-        .routes
-        .iter()
-        .enumerate()
-        .find(|(number, route)| {
-            let taken = holds(&route.matches, head, rng, trace);
-            trace.note(|| {
-                format!(
-                    "route {}: {}",
-                    label(*number, route),
-                    if taken { "taken" } else { "no" }
-                )
-            });
-            taken
-        });
+    let found = find(table, host, head, rng, trace);
     let Some((number, route)) = found else {
         trace.note(|| format!("no route of {} matches: 404", virtual_host.name));
         return without_route(Some(virtual_host), Outcome::NotFound);
@@ -78,6 +64,34 @@ pub(super) fn decide<'a>(
         route: Some(route),
         outcome: place.act(head, rng, trace),
     }
+}
+
+/// The first route that matches. With reasons asked for, those that cannot match are gone through
+/// as well.
+fn find<'a, T: Trace>(
+    table: &'a Table,
+    host: usize,
+    head: &impl Head,
+    rng: &mut impl Rng,
+    trace: &mut T,
+) -> Option<(usize, &'a Route)> {
+    let routes = &table.table().virtual_hosts[host].routes;
+    let (path, query) = split_path(head.path_and_query());
+    let mut taken = |number: usize| {
+        let route = &routes[number];
+        let taken = holds(&route.matches, path, query, head, rng, trace);
+        trace.note(|| {
+            let answer = if taken { "taken" } else { "no" };
+            format!("route {}: {answer}", label(number, route))
+        });
+        taken
+    };
+    let candidates = table.candidates(host, path);
+    let number = match candidates.filter(|_| !T::WANTED) {
+        Some(mut candidates) => candidates.find(|number| taken(*number)),
+        None => (0..routes.len()).find(|number| taken(*number)),
+    }?;
+    Some((number, &routes[number]))
 }
 
 /// What the proxy before us says, else what the connection is.

@@ -479,6 +479,47 @@ fn explain_gives_the_same_decision_with_its_reasons() {
     );
 }
 
+#[test]
+fn request_among_many_routes_takes_the_first_that_matches() {
+    let kinds: [fn(String) -> PathMatch; 4] = [
+        PathMatch::Exact,
+        PathMatch::Prefix,
+        PathMatch::SegmentPrefix,
+        |path| PathMatch::Regex(FullRegex::new(&format!("{path}/?")).expect("a regex")),
+    ];
+    let paths = ["/", "/a", "/a/b", "/a/bc", "/d", "/d/e/f"];
+    // Every kind of every path, in an order that mixes them, each for one user.
+    let routes = (0..120).map(|number| {
+        let matches = RouteMatch {
+            headers: vec![header(
+                "user",
+                Some(StringMatch::Exact((number * 7 % 5).to_string())),
+            )],
+            ..path(kinds[number % 4](paths[number * 5 % 6].to_owned()))
+        };
+        let cluster = number.to_string();
+        route(
+            matches,
+            RouteAction::Forward(forward_to(&[(&cluster, 100)])),
+        )
+    });
+    let table = table(routes.collect());
+    let mut found = 0;
+    for user in ["0", "1", "2", "3", "4", "5"] {
+        for path in [
+            "/", "/a", "/a/", "/a/b", "/a/bc", "/a/b/c", "/d/e", "/x", "/A",
+        ] {
+            let head = get(path, &[("user", user)]);
+            let mut rng = SmallRng::seed_from_u64(1);
+            let quick = request(&table, &head, &mut rng);
+            // With reasons, every route is looked at.
+            assert_eq!(quick, explain(&table, &head, &mut rng).0, "{user} {path}");
+            found += usize::from(quick.route.is_some());
+        }
+    }
+    assert!((20..54).contains(&found), "{found}");
+}
+
 fn chain_named(name: &str, matches: ChainMatch) -> FilterChain {
     let action = ChainAction::Tcp(TcpChain {
         stat_prefix: String::new(),

@@ -2,6 +2,8 @@
 
 /// Takes reasons as they come up.
 pub trait Trace {
+    /// Somebody asks.
+    const WANTED: bool;
     /// Takes one line; `line` is only called when it is wanted.
     fn note(&mut self, line: impl FnOnce() -> String);
 }
@@ -11,6 +13,8 @@ pub trait Trace {
 pub struct Silent;
 
 impl Trace for Silent {
+    const WANTED: bool = false;
+
     fn note(&mut self, _line: impl FnOnce() -> String) {}
 }
 
@@ -26,6 +30,8 @@ impl Lines {
 }
 
 impl Trace for Lines {
+    const WANTED: bool = true;
+
     fn note(&mut self, line: impl FnOnce() -> String) {
         self.0.push(line());
     }
