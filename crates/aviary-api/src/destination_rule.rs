@@ -63,11 +63,87 @@ pub struct PortPolicy {
 }
 
 /// How an endpoint is chosen.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct LoadBalancer {
     /// The algorithm.
     pub simple: Option<SimpleBalancer>,
+    /// By the hash of a part of the request.
+    pub consistent_hash: Option<ConsistentHash>,
+    /// Gives pods that came a growing share.
+    pub warmup: Option<Warmup>,
+}
+
+/// By the hash of one part of the request.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConsistentHash {
+    /// A header.
+    pub http_header_name: String,
+    /// A cookie.
+    pub http_cookie: Option<HashCookie>,
+    /// The client's address.
+    pub use_source_ip: bool,
+    /// A query parameter.
+    pub http_query_parameter_name: String,
+    /// On a ring, which is the default.
+    pub ring_hash: Option<RingHash>,
+    /// In a table.
+    pub maglev: Option<Maglev>,
+    /// Older form of `ringHash.minimumRingSize`.
+    pub minimum_ring_size: u64,
+}
+
+/// A cookie that is hashed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HashCookie {
+    /// Its name.
+    pub name: String,
+    /// Path of a cookie that is made.
+    pub path: String,
+    /// When set, a cookie is made for clients without one.
+    pub ttl: Option<String>,
+    /// Further attributes of a cookie that is made.
+    pub attributes: Vec<CookieAttribute>,
+}
+
+/// An attribute of a cookie.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CookieAttribute {
+    /// Its name.
+    pub name: String,
+    /// Its value; empty for a flag.
+    pub value: String,
+}
+
+/// A ring.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RingHash {
+    /// Least places on it; 1024 when 0.
+    pub minimum_ring_size: u64,
+}
+
+/// A table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Maglev {
+    /// Its places, a prime number; 65537 when 0.
+    pub table_size: u64,
+}
+
+/// A growing share.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Warmup {
+    /// How long the share grows.
+    pub duration: Option<String>,
+    /// Share at the beginning, 0 to 100.
+    pub minimum_percent: Option<f64>,
+    /// At least 1.
+    pub aggression: Option<f64>,
 }
 
 /// Algorithms without parameters.
@@ -106,6 +182,10 @@ pub struct TcpPool {
     pub max_connections: u32,
     /// How long a connection may take to open.
     pub connect_timeout: Option<String>,
+    /// Probes of idle connections.
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    /// Connections of this age are drained.
+    pub max_connection_duration: Option<String>,
 }
 
 /// Limits on requests. 0 is without limit.
@@ -122,6 +202,24 @@ pub struct HttpPool {
     pub max_retries: u32,
     /// Idle connections are closed after this long.
     pub idle_timeout: Option<String>,
+    /// `UPGRADE` speaks HTTP/2.
+    pub h2_upgrade_policy: String,
+    /// Speaks the version that the client speaks.
+    pub use_client_protocol: bool,
+    /// Streams at a time on a connection of HTTP/2. 0 is without limit.
+    pub max_concurrent_streams: u32,
+}
+
+/// Probes of idle connections; unset values are the kernel's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TcpKeepalive {
+    /// Probes without an answer before it is broken.
+    pub probes: u32,
+    /// Idle time before the first.
+    pub time: Option<String>,
+    /// Time between them.
+    pub interval: Option<String>,
 }
 
 /// Ejection of endpoints that fail.
@@ -133,6 +231,10 @@ pub struct OutlierDetection {
     pub consecutive_5xx_errors: Option<u32>,
     /// 502, 503 and 504 in a row that eject; off when absent or 0.
     pub consecutive_gateway_errors: Option<u32>,
+    /// Counts failures without an answer apart.
+    pub split_external_local_origin_errors: bool,
+    /// Failures without an answer in a row, when they count apart; 5 when absent, 0 is off.
+    pub consecutive_local_origin_failures: Option<u32>,
     /// Time between sweeps; 10 s when absent.
     pub interval: Option<String>,
     /// First time out; 30 s when absent.

@@ -92,6 +92,16 @@ impl Findings {
         }
     }
 
+    /// Whole seconds, or zero.
+    fn seconds(&mut self, path: &str, text: Option<&str>) {
+        self.duration(path, text, true);
+        if let Some(Ok(time)) = text.map(duration::parse)
+            && time.subsec_nanos() != 0
+        {
+            self.add(path, "must be whole seconds");
+        }
+    }
+
     fn port(&mut self, path: &str, number: u32) {
         if !(1..=65535).contains(&number) {
             self.add(path, format!("{number} is not a port; use 1 to 65535"));

@@ -22,6 +22,61 @@ pub struct VirtualServiceSpec {
     pub gateways: Vec<String>,
     /// Rules for HTTP, first match wins.
     pub http: Vec<HttpRoute>,
+    /// Rules for connections, first match wins; for sidecars.
+    pub tcp: Vec<TcpRoute>,
+}
+
+impl VirtualServiceSpec {
+    /// Every destination with its path.
+    pub fn destinations(&self) -> impl Iterator<Item = (String, &Destination)> {
+        let http = self.http.iter().enumerate().flat_map(|(i, rule)| {
+            let all = rule.destinations();
+            all.map(move |(below, it)| (format!("spec.http[{i}].{below}"), it))
+        });
+        let tcp = self.tcp.iter().enumerate().flat_map(|(i, rule)| {
+            let all = rule.route.iter().enumerate();
+            all.map(move |(j, branch)| {
+                let path = format!("spec.tcp[{i}].route[{j}].destination");
+                (path, &branch.destination)
+            })
+        });
+        http.chain(tcp)
+    }
+}
+
+/// One rule for connections.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TcpRoute {
+    /// Conditions, any of which suffices; empty takes everything.
+    #[serde(rename = "match")]
+    pub matches: Vec<TcpMatch>,
+    /// Destinations with weights.
+    pub route: Vec<TcpRouteDestination>,
+}
+
+/// Conditions on a connection of which all must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TcpMatch {
+    /// Port of the Service.
+    pub port: Option<u32>,
+    /// Labels that the calling workload must have.
+    pub source_labels: Labels,
+    /// Namespace that the calling workload must be in.
+    pub source_namespace: String,
+    /// Narrows the gateways of the object.
+    pub gateways: Vec<String>,
+}
+
+/// A destination of connections with its share.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TcpRouteDestination {
+    /// Where to.
+    pub destination: Destination,
+    /// Relative share; a single destination gets everything.
+    pub weight: i64,
 }
 
 /// One rule.
@@ -55,8 +110,32 @@ pub struct HttpRoute {
     pub mirror_percent: Option<u32>,
     /// Copies of the requests.
     pub mirrors: Vec<HttpMirror>,
+    /// Which web pages of other origins may call.
+    pub cors_policy: Option<CorsPolicy>,
     /// Header changes.
     pub headers: Option<Headers>,
+}
+
+/// Which web pages of other origins may call.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CorsPolicy {
+    /// Older form of `allowOrigins`: exact origins.
+    pub allow_origin: Vec<String>,
+    /// Origins that may call.
+    pub allow_origins: Vec<StringMatch>,
+    /// Methods that they may use.
+    pub allow_methods: Vec<String>,
+    /// Headers that they may send.
+    pub allow_headers: Vec<String>,
+    /// Headers that they may read.
+    pub expose_headers: Vec<String>,
+    /// For how long browsers may keep the answer to a preflight.
+    pub max_age: Option<String>,
+    /// Whether they may send credentials.
+    pub allow_credentials: Option<bool>,
+    /// `IGNORE` answers preflights of other origins; otherwise they go on.
+    pub unmatched_preflights: String,
 }
 
 /// Conditions of which all must hold.
@@ -145,6 +224,8 @@ pub struct HttpRedirect {
     pub authority: String,
     /// New port.
     pub port: Option<u32>,
+    /// `FROM_REQUEST_PORT`: the port that the request came for; otherwise the scheme's own.
+    pub derive_port: String,
     /// New scheme.
     pub scheme: String,
     /// 301, 302, 303, 307 or 308; 301 when absent.
@@ -236,6 +317,8 @@ pub struct FaultDelay {
 pub struct FaultAbort {
     /// 200 to 599.
     pub http_status: Option<u32>,
+    /// Name of a gRPC status, instead of `httpStatus`.
+    pub grpc_status: Option<String>,
     /// Share of requests; absent is none.
     pub percentage: Option<Percent>,
 }
@@ -278,6 +361,40 @@ pub struct HeaderOperations {
     pub add: BTreeMap<String, String>,
     /// Removes.
     pub remove: Vec<String>,
+}
+
+/// Names of gRPC's status codes, by number.
+///
+/// Source: `google.rpc.Code`.
+pub const GRPC_STATUSES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+impl FaultAbort {
+    /// The number of `grpc_status`; `None` when it names none.
+    pub fn grpc_code(&self) -> Option<u32> {
+        let name = self.grpc_status.as_deref()?;
+        (0..)
+            .zip(GRPC_STATUSES)
+            .find(|(_, known)| *known == name)
+            .map(|(code, _)| code)
+    }
 }
 
 impl HttpRoute {

@@ -5,13 +5,16 @@ use std::time::Duration;
 use aviary_api::{
     ROOT_NAMESPACE,
     destination_rule::{
-        ConnectionPool, LoadBalancer, OutlierDetection, SimpleBalancer, Subset, TrafficPolicy,
+        ConnectionPool, HttpPool, LoadBalancer, OutlierDetection, SimpleBalancer, Subset,
+        TrafficPolicy, Warmup,
     },
     duration, names,
 };
 use aviary_mesh::{
     Cluster,
-    cluster::{Balance, Limits, Outlier},
+    cluster::{Balance, Limits, Outlier, SlowStart, UpstreamProtocol},
+    listener::TcpKeepalive,
+    route::{HashCookie, HashOf, HashPolicy},
 };
 
 use crate::{Snapshot, service::Service};
@@ -115,12 +118,22 @@ impl<'a> Policy<'a> {
 
     /// Sets what the policy says on a cluster.
     pub(crate) fn apply(&self, cluster: &mut Cluster) {
-        cluster.balance = match self.balancer.and_then(|balancer| balancer.simple) {
-            Some(SimpleBalancer::RoundRobin) => Balance::RoundRobin,
-            Some(SimpleBalancer::Random) => Balance::Random,
-            _ => Balance::LeastRequest,
-        };
+        cluster.balance = self.balancer.map_or(Balance::LeastRequest, balance);
+        if !cluster.balance.is_hashing() && cluster.balance != Balance::Random {
+            let warmup = self.balancer.and_then(|balancer| balancer.warmup.as_ref());
+            cluster.slow_start = warmup.and_then(slow_start);
+        }
         self.apply_pool(cluster);
+        if let Some(http) = self.pool.and_then(|pool| pool.http.as_ref()) {
+            cluster.protocol = protocol(cluster.protocol, http);
+            let streams = Some(http.max_concurrent_streams).filter(|streams| *streams > 0);
+            if matches!(
+                cluster.protocol,
+                UpstreamProtocol::Http2 | UpstreamProtocol::Downstream
+            ) {
+                cluster.http2.max_concurrent_streams = streams;
+            }
+        }
         cluster.outlier = self.outlier.map(outlier);
         cluster.panic_threshold_percent = self.outlier.map_or(0, |it| it.min_health_percent);
     }
@@ -148,6 +161,113 @@ impl<'a> Policy<'a> {
             cluster.connect_timeout = timeout;
         }
         cluster.idle_timeout = time(http.idle_timeout.as_deref());
+        cluster.max_connection_duration = time(tcp.max_connection_duration.as_deref());
+        cluster.keepalive = tcp.tcp_keepalive.as_ref().map(keepalive);
+    }
+
+    /// What of a request is hashed, where the balancer asks for it.
+    pub(crate) fn hash(&self) -> Option<HashPolicy> {
+        let wanted = self.balancer?.consistent_hash.as_ref()?;
+        let of = if !wanted.http_header_name.is_empty() {
+            HashOf::Header(wanted.http_header_name.to_ascii_lowercase())
+        } else if let Some(cookie) = &wanted.http_cookie {
+            HashOf::Cookie(HashCookie {
+                name: cookie.name.clone(),
+                ttl: cookie
+                    .ttl
+                    .as_deref()
+                    .and_then(|ttl| duration::parse(ttl).ok()),
+                path: cookie.path.clone(),
+                attributes: (cookie.attributes.iter())
+                    .map(|it| (it.name.clone(), it.value.clone()))
+                    .collect(),
+            })
+        } else if wanted.use_source_ip {
+            HashOf::SourceIp
+        } else if !wanted.http_query_parameter_name.is_empty() {
+            HashOf::Query(wanted.http_query_parameter_name.clone())
+        } else {
+            return None;
+        };
+        Some(HashPolicy {
+            of,
+            terminal: false,
+        })
+    }
+}
+
+/// What of requests to a subset of a Service's port is hashed.
+///
+/// Source: Istio `getHashPolicyByService`, `getHashPolicyByDestination`.
+pub(crate) fn hash(
+    snapshot: &Snapshot,
+    client: &str,
+    service: &Service,
+    subset: &str,
+    port: u16,
+) -> Option<HashPolicy> {
+    let rule = find(snapshot, client, service)?;
+    let subset = rule.subsets.iter().find(|one| one.name == subset);
+    let own = subset.and_then(|subset| subset.traffic_policy.as_ref());
+    Policy::layered(rule.policy, own, port).hash()
+}
+
+/// Source: Istio `ApplyRingHashLoadBalancer`: a ring unless a table is asked for.
+fn balance(balancer: &LoadBalancer) -> Balance {
+    let Some(hash) = &balancer.consistent_hash else {
+        return match balancer.simple {
+            Some(SimpleBalancer::RoundRobin) => Balance::RoundRobin,
+            Some(SimpleBalancer::Random) => Balance::Random,
+            _ => Balance::LeastRequest,
+        };
+    };
+    if let Some(maglev) = &hash.maglev {
+        return match maglev.table_size {
+            0 => Balance::MAGLEV,
+            table => Balance::Maglev {
+                table,
+                by_hostname: false,
+            },
+        };
+    }
+    let wanted = hash
+        .ring_hash
+        .as_ref()
+        .map_or(0, |ring| ring.minimum_ring_size);
+    match wanted.max(hash.minimum_ring_size) {
+        0 => Balance::RING,
+        min => Balance::RingHash {
+            min,
+            max: 8 << 20,
+            by_hostname: false,
+        },
+    }
+}
+
+fn slow_start(warmup: &Warmup) -> Option<SlowStart> {
+    Some(SlowStart {
+        window: time(warmup.duration.as_deref())?,
+        aggression: warmup.aggression.unwrap_or(1.0),
+        min_weight_percent: warmup.minimum_percent.unwrap_or(10.0),
+    })
+}
+
+/// Source: Istio `shouldH2Upgrade`: ports that speak HTTP/2 already stay as they are.
+fn protocol(now: UpstreamProtocol, http: &HttpPool) -> UpstreamProtocol {
+    match now {
+        UpstreamProtocol::Tcp => now,
+        _ if http.use_client_protocol => UpstreamProtocol::Downstream,
+        UpstreamProtocol::Http1 if http.h2_upgrade_policy == "UPGRADE" => UpstreamProtocol::Http2,
+        _ => now,
+    }
+}
+
+fn keepalive(wanted: &aviary_api::destination_rule::TcpKeepalive) -> TcpKeepalive {
+    let seconds = |text: Option<&str>| u32::try_from(time(text)?.as_secs()).ok();
+    TcpKeepalive {
+        probes: Some(wanted.probes).filter(|probes| *probes > 0),
+        time_seconds: seconds(wanted.time.as_deref()),
+        interval_seconds: seconds(wanted.interval.as_deref()),
     }
 }
 
@@ -160,6 +280,11 @@ fn outlier(section: &OutlierDetection) -> Outlier {
             .filter(|count| *count > 0),
         consecutive_gateway_errors: section
             .consecutive_gateway_errors
+            .filter(|count| *count > 0),
+        split_local_origin: section.split_external_local_origin_errors,
+        consecutive_local_failures: section
+            .split_external_local_origin_errors
+            .then(|| section.consecutive_local_origin_failures.unwrap_or(5))
             .filter(|count| *count > 0),
         interval: time(section.interval.as_deref()).unwrap_or(Duration::from_secs(10)),
         base_ejection_time: time(section.base_ejection_time.as_deref())

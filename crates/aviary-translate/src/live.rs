@@ -127,28 +127,25 @@ impl Snapshot {
     ) -> (Vec<Missing>, Vec<SubsetForm>) {
         let mut missing = Vec::new();
         let mut subsets: Vec<SubsetForm> = Vec::new();
-        for (i, route) in spec.http.iter().enumerate() {
-            for (below, destination) in route.destinations() {
-                let host = names::expand_host(&destination.host, &key.namespace);
-                let path = format!("spec.http[{i}].{below}");
-                if self.service_of_host(&host).is_none() {
-                    missing.push(Missing {
-                        path,
-                        host,
-                        subset: None,
-                    });
-                    continue;
-                }
-                if destination.subset.is_empty() {
-                    continue;
-                }
-                match self.find_subset(&key.namespace, &host, &destination.subset) {
-                    Some(form) if subsets.contains(&form) => {}
-                    Some(form) => subsets.push(form),
-                    None => {
-                        let subset = Some(destination.subset.clone());
-                        missing.push(Missing { path, host, subset });
-                    }
+        for (path, destination) in spec.destinations() {
+            let host = names::expand_host(&destination.host, &key.namespace);
+            if self.service_of_host(&host).is_none() {
+                missing.push(Missing {
+                    path,
+                    host,
+                    subset: None,
+                });
+                continue;
+            }
+            if destination.subset.is_empty() {
+                continue;
+            }
+            match self.find_subset(&key.namespace, &host, &destination.subset) {
+                Some(form) if subsets.contains(&form) => {}
+                Some(form) => subsets.push(form),
+                None => {
+                    let subset = Some(destination.subset.clone());
+                    missing.push(Missing { path, host, subset });
                 }
             }
         }

@@ -3,6 +3,7 @@
 mod bookinfo;
 mod goldens;
 mod gateway_rules;
+mod policies;
 mod settling;
 mod sidecar_rules;
 mod support;

@@ -4,16 +4,20 @@ mod condition;
 mod forward;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use aviary_api::{
-    names, selector,
+    duration, names, selector,
     virtual_service::{HttpMatch, HttpRoute, VirtualServiceSpec},
 };
 use aviary_mesh::{
     Route,
+    cors::Cors,
+    listener::TcpBranch,
+    matcher::{StringMatch, Text},
     route::{
-        DirectResponse, Fault, FaultAbort, FaultDelay, HeaderEdits, PathMatch, Redirect,
-        RouteAction, RouteMatch,
+        DirectResponse, Fault, FaultAbort, FaultDelay, FilterSettings, HeaderEdits, PathMatch,
+        Redirect, RouteAction, RouteMatch,
     },
 };
 
@@ -108,20 +112,59 @@ pub(crate) fn takes_everything(matches: &RouteMatch) -> bool {
 ///
 /// Source: Istio `matchesHTTP`: with `gateways` in the block, the source is not looked at.
 fn applies(scope: &Scope<'_>, key: &ObjectKey, block: &HttpMatch) -> bool {
-    if block.port.is_some_and(|port| port != u32::from(scope.port)) {
-        return false;
+    let source = Source {
+        port: block.port,
+        gateways: &block.gateways,
+        labels: &block.source_labels,
+        namespace: &block.source_namespace,
+    };
+    source.fits(scope, key)
+}
+
+/// What a block says of where requests come from and which port they are for.
+struct Source<'a> {
+    port: Option<u32>,
+    gateways: &'a [String],
+    labels: &'a selector::Labels,
+    namespace: &'a str,
+}
+
+impl Source<'_> {
+    fn fits(&self, scope: &Scope<'_>, key: &ObjectKey) -> bool {
+        if self.port.is_some_and(|port| port != u32::from(scope.port)) {
+            return false;
+        }
+        if !self.gateways.is_empty() {
+            let mut own = self.gateways.iter();
+            return own.any(|name| {
+                scope
+                    .gateways
+                    .contains(&names::expand_gateway(name, &key.namespace))
+            });
+        }
+        selector::matches(self.labels, &scope.proxy.labels)
+            && (self.namespace.is_empty() || self.namespace == scope.proxy.namespace)
     }
-    if !block.gateways.is_empty() {
-        let mut own = block.gateways.iter();
-        return own.any(|name| {
-            scope
-                .gateways
-                .contains(&names::expand_gateway(name, &key.namespace))
+}
+
+/// The branches of the first rule for connections that applies; `None` when none does.
+///
+/// Source: Istio `buildSidecarOutboundTCPFilterChainOpts`, `matchTCP`.
+pub(crate) fn tcp_branches(
+    scope: &Scope<'_>,
+    key: &ObjectKey,
+    spec: &VirtualServiceSpec,
+) -> Option<Vec<TcpBranch>> {
+    let rule = spec.tcp.iter().find(|rule| {
+        let mut blocks = rule.matches.iter().map(|block| Source {
+            port: block.port,
+            gateways: &block.gateways,
+            labels: &block.source_labels,
+            namespace: &block.source_namespace,
         });
-    }
-    let namespace = &block.source_namespace;
-    selector::matches(&block.source_labels, &scope.proxy.labels)
-        && (namespace.is_empty() || *namespace == scope.proxy.namespace)
+        rule.matches.is_empty() || blocks.any(|source| source.fits(scope, key))
+    })?;
+    Some(forward::tcp_branches(scope, key, &rule.route))
 }
 
 fn route(
@@ -133,7 +176,7 @@ fn route(
     let headers = rule.headers.clone().unwrap_or_default();
     let (request_headers, host) = forward::request_edits(headers.request.as_ref());
     let action = if let Some(redirect) = &rule.redirect {
-        RouteAction::Redirect(redirect_to(redirect))
+        RouteAction::Redirect(redirect_to(redirect, scope.port))
     } else if let Some(direct) = &rule.direct_response {
         RouteAction::Direct(DirectResponse {
             status: status(direct.status),
@@ -158,7 +201,10 @@ fn route(
             key.namespace, key.name
         ),
         operation: operation(scope.host, scope.port),
-        ..Route::default()
+        filters: FilterSettings {
+            cors: rule.cors_policy.as_ref().map(cors).transpose()?,
+            ..FilterSettings::default()
+        },
     })
 }
 
@@ -182,17 +228,41 @@ pub(crate) fn default_route(name: &str, cluster: String, operation: String) -> R
     }
 }
 
-fn redirect_to(redirect: &aviary_api::virtual_service::HttpRedirect) -> Redirect {
+fn redirect_to(redirect: &aviary_api::virtual_service::HttpRedirect, asked: u16) -> Redirect {
+    // Source: Istio `ApplyRedirect`.
+    let derived = (redirect.derive_port == "FROM_REQUEST_PORT").then_some(asked);
     let some = |text: &String| (!text.is_empty()).then(|| text.clone());
     Redirect {
         scheme: some(&redirect.scheme),
         host: some(&redirect.authority),
-        port: redirect.port.and_then(|port| u16::try_from(port).ok()),
+        port: (redirect.port.and_then(|port| u16::try_from(port).ok())).or(derived),
         path: some(&redirect.uri),
         prefix: None,
         status: redirect.redirect_code.map_or(301, status),
         ..Redirect::default()
     }
+}
+
+/// Source: Istio `TranslateCORSPolicy`.
+fn cors(wanted: &aviary_api::virtual_service::CorsPolicy) -> Result<Arc<Cors>, String> {
+    let mut allow_origins = condition::origins(&wanted.allow_origins)?;
+    if allow_origins.is_empty() {
+        let older = wanted.allow_origin.iter().cloned();
+        allow_origins = older.map(StringMatch::Exact).map(Text::from).collect();
+    }
+    Ok(Arc::new(Cors {
+        allow_origins,
+        allow_methods: wanted.allow_methods.join(","),
+        allow_headers: wanted.allow_headers.join(","),
+        expose_headers: wanted.expose_headers.join(","),
+        max_age: (wanted.max_age.as_deref())
+            .and_then(|text| duration::parse(text).ok())
+            .map(|time| time.as_secs().to_string())
+            .unwrap_or_default(),
+        allow_credentials: wanted.allow_credentials.unwrap_or(false),
+        forward_unmatched_preflights: wanted.unmatched_preflights != "IGNORE",
+        ..Cors::default()
+    }))
 }
 
 /// A status that validation has seen.
@@ -213,11 +283,15 @@ fn fault(fault: &aviary_api::virtual_service::HttpFault) -> Option<Fault> {
     });
     let abort = fault.abort.as_ref().and_then(|abort| {
         let percent = abort.percentage?.value;
-        let status = status(abort.http_status?);
-        (percent > 0.0).then(|| FaultAbort {
+        let grpc_status = abort.grpc_code();
+        let status = match grpc_status {
+            Some(_) => 200,
+            None => status(abort.http_status?),
+        };
+        (percent > 0.0).then_some(FaultAbort {
             status,
+            grpc_status,
             percent,
-            ..FaultAbort::default()
         })
     });
     (delay.is_some() || abort.is_some()).then(|| Fault {

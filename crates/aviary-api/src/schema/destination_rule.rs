@@ -1,6 +1,6 @@
 //! Fields of a `DestinationRule`'s specification.
 
-use super::{Field, choice, integer, labels, list, object, port, text};
+use super::{Field, choice, flag, integer, labels, list, number, object, port, text};
 
 /// The whole specification.
 pub(crate) fn spec() -> Field {
@@ -73,15 +73,87 @@ fn load_balancer() -> Field {
                     ],
                 ),
             ),
-            ("consistentHash", Field::Later),
+            ("consistentHash", consistent_hash()),
             ("localityLbSetting", Field::Later),
-            ("warmup", Field::Later),
+            ("warmup", warmup()),
             ("warmupDurationSecs", Field::Later),
         ],
     )
 }
 
+fn consistent_hash() -> Field {
+    let attribute = vec![("name", text("Name.")), ("value", text("Value."))];
+    let cookie = vec![
+        ("name", text("Its name.")),
+        ("path", text("Path of a cookie that is made.")),
+        (
+            "ttl",
+            text(
+                "A cookie is made for clients without one; of `0s` it lives as long as the session.",
+            ),
+        ),
+        (
+            "attributes",
+            list(
+                "Further attributes of a cookie that is made.",
+                object("", attribute),
+            ),
+        ),
+    ];
+    let ring = vec![(
+        "minimumRingSize",
+        integer("Least places on the ring; 1024 by default."),
+    )];
+    let maglev = vec![(
+        "tableSize",
+        integer("Places in the table, a prime number; 65537 by default."),
+    )];
+    object(
+        "Keeps clients where they were: by the hash of one part of the request.",
+        vec![
+            ("httpHeaderName", text("A header.")),
+            ("httpCookie", object("A cookie.", cookie)),
+            ("useSourceIp", flag("The client's address.")),
+            ("httpQueryParameterName", text("A query parameter.")),
+            ("ringHash", object("On a ring, the default.", ring)),
+            (
+                "maglev",
+                object("In a table that is filled evenly.", maglev),
+            ),
+            (
+                "minimumRingSize",
+                integer("Older form of `ringHash.minimumRingSize`."),
+            ),
+        ],
+    )
+}
+
+fn warmup() -> Field {
+    object(
+        "Gives pods that came a growing share; for ROUND_ROBIN and LEAST_REQUEST.",
+        vec![
+            ("duration", text("How long the share grows.")),
+            (
+                "minimumPercent",
+                number("Share at the beginning, 0 to 100; 10 by default."),
+            ),
+            (
+                "aggression",
+                number("At least 1; above it grows faster at first. 1 by default."),
+            ),
+        ],
+    )
+}
+
 fn connection_pool() -> Field {
+    let keepalive = vec![
+        (
+            "probes",
+            integer("Probes without an answer before it is broken."),
+        ),
+        ("time", text("Idle time before the first probe.")),
+        ("interval", text("Time between probes.")),
+    ];
     let tcp = vec![
         (
             "maxConnections",
@@ -91,8 +163,14 @@ fn connection_pool() -> Field {
             "connectTimeout",
             text("How long a connection may take to open; `10s` by default."),
         ),
-        ("tcpKeepalive", Field::Later),
-        ("maxConnectionDuration", Field::Later),
+        (
+            "tcpKeepalive",
+            object("Probes of idle connections by the kernel.", keepalive),
+        ),
+        (
+            "maxConnectionDuration",
+            text("Connections of this age are drained."),
+        ),
         ("idleTimeout", Field::Later),
     ];
     let http = vec![
@@ -110,9 +188,21 @@ fn connection_pool() -> Field {
             "idleTimeout",
             text("Idle connections are closed after this long; `1h` by default."),
         ),
-        ("h2UpgradePolicy", Field::Later),
-        ("useClientProtocol", Field::Later),
-        ("maxConcurrentStreams", Field::Later),
+        (
+            "h2UpgradePolicy",
+            choice(
+                "`UPGRADE` speaks HTTP/2 with the pods of a port of HTTP/1.",
+                &["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"],
+            ),
+        ),
+        (
+            "useClientProtocol",
+            flag("Speaks the version of HTTP that the client speaks."),
+        ),
+        (
+            "maxConcurrentStreams",
+            integer("Streams at a time on a connection of HTTP/2."),
+        ),
         ("http2KeepAlive", Field::Later),
     ];
     object(
@@ -129,8 +219,16 @@ fn outlier_detection() -> Field {
         "Ejection of endpoints that fail.",
         vec![
             ("consecutiveErrors", Field::Later),
-            ("splitExternalLocalOriginErrors", Field::Later),
-            ("consecutiveLocalOriginFailures", Field::Later),
+            (
+                "splitExternalLocalOriginErrors",
+                flag("Counts failures without an answer apart."),
+            ),
+            (
+                "consecutiveLocalOriginFailures",
+                integer(
+                    "Failures without an answer in a row, when they count apart; 5 when absent.",
+                ),
+            ),
             (
                 "consecutiveGatewayErrors",
                 integer("502, 503 and 504 in a row; off when absent."),

@@ -23,7 +23,13 @@ pub(crate) fn spec() -> Field {
                 ),
             ),
             ("tls", Field::Later),
-            ("tcp", Field::Later),
+            (
+                "tcp",
+                list(
+                    "Rules for connections to a Service's port of TCP; the first that matches is taken.",
+                    tcp_route(),
+                ),
+            ),
             ("exportTo", Field::Later),
         ],
     )
@@ -62,8 +68,39 @@ fn http_route() -> Field {
                 "mirrorPercentage",
                 percent("Share of copies for `mirror`; everything by default."),
             ),
-            ("corsPolicy", Field::Later),
+            ("corsPolicy", cors_policy()),
             ("headers", headers()),
+        ],
+    )
+}
+
+fn tcp_route() -> Field {
+    let matches = vec![
+        ("destinationSubnets", Field::Later),
+        ("port", integer("Port of the Service.")),
+        ("sourceLabels", labels("Labels of the calling workload.")),
+        ("gateways", list("Narrows the gateways.", text(""))),
+        ("sourceSubnet", Field::Later),
+        (
+            "sourceNamespace",
+            text("Namespace of the calling workload."),
+        ),
+    ];
+    let destination = vec![
+        ("destination", destination("Where to.")),
+        ("weight", integer("Relative share.")),
+    ];
+    object(
+        "",
+        vec![
+            (
+                "match",
+                list("Conditions, any of which suffices.", object("", matches)),
+            ),
+            (
+                "route",
+                list("Destinations with their shares.", object("", destination)),
+            ),
         ],
     )
 }
@@ -145,11 +182,57 @@ fn redirect() -> Field {
             ("uri", text("New path.")),
             ("authority", text("New host.")),
             ("port", integer("New port.")),
-            ("derivePort", Field::Later),
+            (
+                "derivePort",
+                choice(
+                    "New port: the scheme's own, or the one that the request came for.",
+                    &["FROM_PROTOCOL_DEFAULT", "FROM_REQUEST_PORT"],
+                ),
+            ),
             ("scheme", choice("New scheme.", &["http", "https"])),
             (
                 "redirectCode",
                 integer("301 (default), 302, 303, 307 or 308."),
+            ),
+        ],
+    )
+}
+
+fn cors_policy() -> Field {
+    object(
+        "Which web pages of other origins may call.",
+        vec![
+            (
+                "allowOrigin",
+                list("Older form of `allowOrigins`, exact.", text("")),
+            ),
+            (
+                "allowOrigins",
+                list("Origins that may call.", string_match("")),
+            ),
+            ("allowMethods", list("Methods that they may use.", text(""))),
+            (
+                "allowHeaders",
+                list("Headers that they may send.", text("")),
+            ),
+            (
+                "exposeHeaders",
+                list("Headers that they may read.", text("")),
+            ),
+            (
+                "maxAge",
+                text("For how long browsers may keep the answer, such as `24h`."),
+            ),
+            (
+                "allowCredentials",
+                flag("Whether they may send credentials."),
+            ),
+            (
+                "unmatchedPreflights",
+                choice(
+                    "What becomes of preflights of other origins; they go on by default.",
+                    &["UNSPECIFIED", "FORWARD", "IGNORE"],
+                ),
             ),
         ],
     )
@@ -219,7 +302,10 @@ fn fault() -> Field {
     ];
     let abort = vec![
         ("httpStatus", integer("200 to 599.")),
-        ("grpcStatus", Field::Later),
+        (
+            "grpcStatus",
+            text("Name of a gRPC status, such as `UNAVAILABLE`."),
+        ),
         ("http2Error", Field::Later),
         (
             "percentage",

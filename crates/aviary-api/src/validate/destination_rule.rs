@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::Findings;
 use crate::destination_rule::{
-    ConnectionPool, DestinationRule, LoadBalancer, OutlierDetection, TrafficPolicy,
+    ConnectionPool, ConsistentHash, DestinationRule, LoadBalancer, OutlierDetection,
+    SimpleBalancer, TrafficPolicy,
 };
 
 /// Adds what is wrong with the specification.
@@ -74,6 +75,93 @@ fn check_policy(path: &str, policy: &TrafficPolicy, found: &mut Findings) {
     }
 }
 
+fn check_balancer(path: &str, balancer: &LoadBalancer, found: &mut Findings) {
+    if let Some(warmup) = &balancer.warmup {
+        let path = format!("{path}.warmup");
+        if warmup.duration.is_none() {
+            found.add(
+                format!("{path}.duration"),
+                "is missing; say how long, such as `30s`",
+            );
+        }
+        found.duration(
+            &format!("{path}.duration"),
+            warmup.duration.as_deref(),
+            false,
+        );
+        if let Some(percent) = warmup.minimum_percent {
+            found.percent(&format!("{path}.minimumPercent"), percent);
+        }
+        if warmup
+            .aggression
+            .is_some_and(|value| !(1.0..=f64::MAX).contains(&value))
+        {
+            found.add(format!("{path}.aggression"), "must be at least 1");
+        }
+        if balancer.consistent_hash.is_some() || balancer.simple == Some(SimpleBalancer::Random) {
+            found.add(path, "has no effect with this balancer; remove it, or use `ROUND_ROBIN` or `LEAST_REQUEST`");
+        }
+    }
+    let Some(hash) = &balancer.consistent_hash else {
+        return;
+    };
+    if balancer
+        .simple
+        .is_some_and(|simple| simple != SimpleBalancer::Unspecified)
+    {
+        found.add(
+            format!("{path}.simple"),
+            "cannot stand beside `consistentHash`; keep one",
+        );
+    }
+    check_hash(&format!("{path}.consistentHash"), hash, found);
+}
+
+/// Most places on a ring and in a table. Source: Envoy's bounds.
+const LARGEST_RING: u64 = 8 << 20;
+const LARGEST_TABLE: u64 = 5_000_011;
+
+fn check_hash(path: &str, hash: &ConsistentHash, found: &mut Findings) {
+    let keys = [
+        !hash.http_header_name.is_empty(),
+        hash.http_cookie.is_some(),
+        hash.use_source_ip,
+        !hash.http_query_parameter_name.is_empty(),
+    ];
+    if keys.iter().filter(|set| **set).count() != 1 {
+        found.add(
+            path,
+            "needs one of `httpHeaderName`, `httpCookie`, `useSourceIp` and `httpQueryParameterName`",
+        );
+    }
+    if let Some(cookie) = &hash.http_cookie {
+        let path = format!("{path}.httpCookie");
+        if cookie.name.is_empty() {
+            found.add(format!("{path}.name"), "is empty; name the cookie");
+        }
+        found.seconds(&format!("{path}.ttl"), cookie.ttl.as_deref());
+    }
+    if hash.ring_hash.is_some() && hash.maglev.is_some() {
+        found.add(
+            format!("{path}.maglev"),
+            "cannot stand beside `ringHash`; keep one",
+        );
+    }
+    let ring = hash
+        .ring_hash
+        .as_ref()
+        .map_or(0, |ring| ring.minimum_ring_size);
+    if ring.max(hash.minimum_ring_size) > LARGEST_RING {
+        found.add(path, format!("a ring has at most {LARGEST_RING} places"));
+    }
+    let table = hash.maglev.as_ref().map_or(0, |maglev| maglev.table_size);
+    let is_prime = table > 1 && (2..=table.isqrt()).all(|it| !table.is_multiple_of(it));
+    if table != 0 && (table > LARGEST_TABLE || !is_prime) {
+        let reason = format!("{table} is not a prime number up to {LARGEST_TABLE}");
+        found.add(format!("{path}.maglev.tableSize"), reason);
+    }
+}
+
 struct Sections<'a> {
     balancer: Option<&'a LoadBalancer>,
     pool: Option<&'a ConnectionPool>,
@@ -82,12 +170,15 @@ struct Sections<'a> {
 
 fn check_sections(path: &str, sections: &Sections<'_>, found: &mut Findings) {
     if let Some(balancer) = sections.balancer
-        && balancer.simple == Some(crate::destination_rule::SimpleBalancer::Passthrough)
+        && balancer.simple == Some(SimpleBalancer::Passthrough)
     {
         found.add(
             format!("{path}.loadBalancer.simple"),
             "`PASSTHROUGH` is not honoured yet by Aviary; use `LEAST_REQUEST`, `ROUND_ROBIN` or `RANDOM`",
         );
+    }
+    if let Some(balancer) = sections.balancer {
+        check_balancer(&format!("{path}.loadBalancer"), balancer, found);
     }
     if let Some(pool) = sections.pool {
         let path = format!("{path}.connectionPool");
@@ -97,6 +188,13 @@ fn check_sections(path: &str, sections: &Sections<'_>, found: &mut Findings) {
                 tcp.connect_timeout.as_deref(),
                 false,
             );
+            let age = format!("{path}.tcp.maxConnectionDuration");
+            found.duration(&age, tcp.max_connection_duration.as_deref(), false);
+            if let Some(keepalive) = &tcp.tcp_keepalive {
+                let path = format!("{path}.tcp.tcpKeepalive");
+                found.seconds(&format!("{path}.time"), keepalive.time.as_deref());
+                found.seconds(&format!("{path}.interval"), keepalive.interval.as_deref());
+            }
         }
         if let Some(http) = &pool.http {
             found.duration(
@@ -104,6 +202,12 @@ fn check_sections(path: &str, sections: &Sections<'_>, found: &mut Findings) {
                 http.idle_timeout.as_deref(),
                 false,
             );
+            if http.use_client_protocol && http.h2_upgrade_policy == "UPGRADE" {
+                found.add(
+                    format!("{path}.http.useClientProtocol"),
+                    "cannot stand beside `h2UpgradePolicy: UPGRADE`; keep one",
+                );
+            }
         }
     }
     if let Some(outlier) = sections.outlier {

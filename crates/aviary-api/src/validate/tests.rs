@@ -51,8 +51,8 @@ fn virtual_service_of_tutorial_is_accepted() {
 fn field_not_honoured_is_refused_with_its_path() {
     check(
         "VirtualService",
-        &route(&format!("{TO}\ncorsPolicy: {{allowOrigins: []}}")),
-        &["spec.http[0].corsPolicy: not honoured yet by Aviary; remove it"],
+        &route(&format!("{TO}\ndelegate: {{name: other}}")),
+        &["spec.http[0].delegate: not honoured yet by Aviary; remove it"],
     );
     check(
         "VirtualService",
@@ -61,9 +61,9 @@ fn field_not_honoured_is_refused_with_its_path() {
     );
     check(
         "DestinationRule",
-        "host: a\ntrafficPolicy: {loadBalancer: {consistentHash: {httpHeaderName: x}}, tls: {mode: ISTIO_MUTUAL}}",
+        "host: a\ntrafficPolicy: {loadBalancer: {localityLbSetting: {enabled: true}}, tls: {mode: ISTIO_MUTUAL}}",
         &[
-            "spec.trafficPolicy.loadBalancer.consistentHash: not",
+            "spec.trafficPolicy.loadBalancer.localityLbSetting: not",
             "spec.trafficPolicy.tls: not",
         ],
     );
@@ -195,6 +195,63 @@ fn destination_rule_names_are_checked() {
         "DestinationRule",
         "host: a\ntrafficPolicy: {loadBalancer: {simple: FASTEST}}",
         &["spec: the object does not have the form of its kind: unknown variant `FASTEST`"],
+    );
+}
+
+#[test]
+fn cors_policy_is_checked() {
+    check(
+        "VirtualService",
+        &route(&format!(
+            "{TO}\ncorsPolicy: {{allowOrigins: [{{}}, {{regex: '(a'}}], allowMethods: ['G T'], maxAge: 1ms}}"
+        )),
+        &[
+            "spec.http[0].corsPolicy.allowOrigins[0]: is empty",
+            "spec.http[0].corsPolicy.allowOrigins[1].regex: `(a`",
+            "spec.http[0].corsPolicy.allowMethods[0]: `G T` is not a method",
+            "spec.http[0].corsPolicy.maxAge: must be whole seconds",
+        ],
+    );
+}
+
+#[test]
+fn fault_grpc_status_is_one_that_exists() {
+    check(
+        "VirtualService",
+        &route(&format!(
+            "{TO}\nfault: {{abort: {{grpcStatus: GONE, percentage: {{value: 1}}}}}}"
+        )),
+        &["spec.http[0].fault.abort.grpcStatus: `GONE` is not a gRPC status"],
+    );
+}
+
+#[test]
+fn consistent_hash_is_of_one_part() {
+    let hash = |hash: &str| {
+        format!("host: a\ntrafficPolicy: {{loadBalancer: {{consistentHash: {hash}}}}}")
+    };
+    let path = "spec.trafficPolicy.loadBalancer.consistentHash";
+    check(
+        "DestinationRule",
+        &hash("{httpCookie: {name: a, ttl: 0s}, ringHash: {minimumRingSize: 10}}"),
+        &[],
+    );
+    check(
+        "DestinationRule",
+        &hash("{httpHeaderName: a, useSourceIp: true, maglev: {tableSize: 10}}"),
+        &[
+            &format!("{path}: needs one of"),
+            &format!("{path}.maglev.tableSize: 10 is not a prime number"),
+        ],
+    );
+    check(
+        "DestinationRule",
+        "host: a\ntrafficPolicy: {loadBalancer: {simple: RANDOM, warmup: {aggression: 0.5}}}",
+        &[
+            "spec.trafficPolicy.loadBalancer.warmup.duration: is missing",
+            "spec.trafficPolicy.loadBalancer.warmup.aggression: must be at least 1",
+            "spec.trafficPolicy.loadBalancer.warmup: has no effect",
+        ],
     );
 }
 

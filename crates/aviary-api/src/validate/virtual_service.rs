@@ -1,5 +1,8 @@
 //! Rules of `VirtualService`.
 
+mod cors;
+mod tcp;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Findings;
@@ -35,8 +38,17 @@ pub(super) fn check(object: &VirtualService, found: &mut Findings) {
     for (i, gateway) in spec.gateways.iter().enumerate() {
         check_gateway(&format!("spec.gateways[{i}]"), gateway, found);
     }
-    if spec.http.is_empty() {
+    if spec.http.is_empty() && spec.tcp.is_empty() {
         found.add("spec.http", "is empty; add at least one rule");
+    }
+    if !spec.tcp.is_empty() && !in_mesh {
+        found.add(
+            "spec.tcp",
+            "is not honoured yet by Aviary at gateways; bind it to `mesh`",
+        );
+    }
+    for (i, rule) in spec.tcp.iter().enumerate() {
+        tcp::check(&format!("spec.tcp[{i}]"), rule, found);
     }
     for (i, route) in spec.http.iter().enumerate() {
         check_route(&format!("spec.http[{i}]"), route, found);
@@ -100,6 +112,9 @@ fn check_route(path: &str, route: &HttpRoute, found: &mut Findings) {
         }
     }
     check_headers(&format!("{path}.headers"), route.headers.as_ref(), found);
+    if let Some(cors) = &route.cors_policy {
+        cors::check(&format!("{path}.corsPolicy"), cors, found);
+    }
 }
 
 /// Exactly one of route, redirect and direct response.
@@ -376,7 +391,18 @@ fn check_fault(path: &str, fault: &HttpFault, found: &mut Findings) {
         }
     }
     if let Some(abort) = &fault.abort {
+        if let Some(name) = &abort.grpc_status {
+            let path = format!("{path}.abort.grpcStatus");
+            if abort.http_status.is_some() {
+                found.add(path, "cannot stand beside `httpStatus`; keep one");
+            } else if abort.grpc_code().is_none() {
+                let reason =
+                    format!("`{name}` is not a gRPC status; use one such as `UNAVAILABLE`");
+                found.add(path, reason);
+            }
+        }
         match abort.http_status {
+            None if abort.grpc_status.is_some() => {}
             None => found.add(
                 format!("{path}.abort.httpStatus"),
                 "is missing; use 200 to 599",

@@ -8,14 +8,14 @@ use std::{
 
 use aviary_api::names;
 use aviary_mesh::{
-    FilterChain, Listener, MeshConfig, Route, RouteTable, VirtualHost,
-    listener::{ChainMatch, Direction},
-    route::RouteAction,
+    ChainAction, FilterChain, Listener, MeshConfig, Route, RouteTable, VirtualHost,
+    listener::{ChainMatch, Direction, TcpBranch},
+    route::{HashOf, HashPolicy, RouteAction},
 };
 
 use super::{INSPECT_TIMEOUT, http_chain, http_protocols, named, tcp_chain};
 use crate::{
-    Diagnostic, ProxyKey, Snapshot, cluster,
+    Diagnostic, ProxyKey, Snapshot, cluster, destination_rule,
     service::{Port, Protocol, Service},
     virtual_service::{self, Scope, default_route, operation},
 };
@@ -63,8 +63,13 @@ pub(crate) fn add(
                     table.add_service(snapshot, key, service, port, diagnostics);
                 }
                 Protocol::Tcp => {
+                    let hash = hash_of(snapshot, key, service, port);
+                    let by_source = hash.is_some_and(|hash| hash.of == HashOf::SourceIp);
+                    let clusters = tcp_clusters(snapshot, key, service, port);
                     for address in &service.addresses {
-                        add(tcp_listener(service, port, *address));
+                        let mut listener = tcp_listener(service, port, by_source, *address);
+                        split(&mut listener.chains, &clusters);
+                        add(listener);
                     }
                 }
                 Protocol::Auto => {
@@ -72,8 +77,11 @@ pub(crate) fn add(
                         .entry(format!("{}:{}", service.host, port.number))
                         .or_default();
                     table.add_service(snapshot, key, service, port, diagnostics);
+                    let clusters = tcp_clusters(snapshot, key, service, port);
                     for address in &service.addresses {
-                        add(auto_listener(service, port, *address));
+                        let mut listener = auto_listener(service, port, *address);
+                        split(listener.default_chain.as_mut_slice(), &clusters);
+                        add(listener);
                     }
                 }
             }
@@ -128,11 +136,55 @@ fn service_cluster(service: &Service, port: &Port) -> String {
     cluster::outbound_name(port.number, "", &service.host)
 }
 
-fn tcp_listener(service: &Service, port: &Port, address: IpAddr) -> Listener {
+fn hash_of(
+    snapshot: &Snapshot,
+    key: &ProxyKey,
+    service: &Service,
+    port: &Port,
+) -> Option<HashPolicy> {
+    destination_rule::hash(snapshot, &key.namespace, service, "", port.number)
+}
+
+fn tcp_listener(service: &Service, port: &Port, by_source: bool, address: IpAddr) -> Listener {
     let name = format!("{address}_{}", port.number);
     let cluster = service_cluster(service, port);
-    let chain = tcp_chain(&name, ChainMatch::default(), Direction::Outbound, cluster);
+    let mut chain = tcp_chain(&name, ChainMatch::default(), Direction::Outbound, cluster);
+    if let ChainAction::Tcp(tcp) = &mut chain.action {
+        tcp.hash_source_ip = by_source;
+    }
     unbound(name, SocketAddr::new(address, port.number), vec![chain])
+}
+
+/// Where rules for connections send those to a port; empty when no rule says anything.
+fn tcp_clusters(
+    snapshot: &Snapshot,
+    key: &ProxyKey,
+    service: &Service,
+    port: &Port,
+) -> Vec<TcpBranch> {
+    let gateways = mesh();
+    let scope = Scope {
+        snapshot,
+        proxy: key,
+        gateways: &gateways,
+        port: port.number,
+        host: &service.host,
+    };
+    let owner = snapshot.mesh_owner(&service.host);
+    owner
+        .and_then(|(owner, spec)| virtual_service::tcp_branches(&scope, owner, spec))
+        .unwrap_or_default()
+}
+
+/// Gives the chains these clusters, when there are some.
+fn split(chains: &mut [FilterChain], clusters: &[TcpBranch]) {
+    for chain in chains {
+        if let ChainAction::Tcp(tcp) = &mut chain.action
+            && !clusters.is_empty()
+        {
+            tcp.clusters = clusters.to_vec();
+        }
+    }
 }
 
 fn auto_listener(service: &Service, port: &Port, address: IpAddr) -> Listener {
@@ -185,12 +237,21 @@ impl Hosts {
             host: &service.host,
         };
         let routes = match snapshot.mesh_owner(&service.host) {
-            Some((owner, spec)) => virtual_service::routes(&scope, owner, spec, diagnostics),
-            None => vec![default_route(
-                "default",
-                service_cluster(service, port),
-                operation(&service.host, port.number),
-            )],
+            Some((owner, spec)) if !spec.http.is_empty() => {
+                virtual_service::routes(&scope, owner, spec, diagnostics)
+            }
+            _ => {
+                let mut route = default_route(
+                    "default",
+                    service_cluster(service, port),
+                    operation(&service.host, port.number),
+                );
+                if let RouteAction::Forward(forward) = &mut route.action {
+                    let hash = hash_of(snapshot, key, service, port);
+                    forward.hash = hash.into_iter().collect();
+                }
+                vec![route]
+            }
         };
         self.add(
             format!("{}:{}", service.host, port.number),

@@ -190,7 +190,7 @@ fn warmup_holds_for_balancers_that_look_at_load_or_turn() {
         min_weight_percent: 10.0,
     };
     assert_eq!(slow("ROUND_ROBIN"), Some(expected));
-    assert_eq!(slow("RANDOM"), None);
+    assert_eq!(slow("LEAST_REQUEST"), Some(expected));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use aviary_api::virtual_service::{HttpMatch, StringMatch as Wanted};
 use aviary_mesh::{
-    matcher::{FullRegex, HeaderMatch, QueryMatch, StringMatch},
+    matcher::{FullRegex, HeaderMatch, QueryMatch, StringMatch, Text},
     route::{PathMatch, RouteMatch},
 };
 
@@ -66,6 +66,13 @@ fn header(name: &str, wanted: &Wanted, invert: bool) -> Result<HeaderMatch, Stri
         invert,
         ignore_case: false,
     })
+}
+
+/// Origins that may call, or `Err` when an expression cannot be compiled.
+pub(super) fn origins(wanted: &[Wanted]) -> Result<Vec<Text>, String> {
+    let texts = wanted.iter().map(string);
+    let texts = texts.filter_map(Result::transpose);
+    texts.map(|text| text.map(Text::from)).collect()
 }
 
 /// A comparison; `None` asks for presence only.

@@ -4,12 +4,21 @@ use std::time::Duration;
 
 use aviary_api::{
     names,
-    virtual_service::{Destination, HeaderOperations, HttpRetry, HttpRoute, HttpRouteDestination},
+    virtual_service::{
+        Destination, HeaderOperations, HttpRetry, HttpRoute, HttpRouteDestination,
+        TcpRouteDestination,
+    },
 };
-use aviary_mesh::route::{Forward, HeaderEdits, Mirror, PathRewrite, Retry, WeightedCluster};
+use aviary_mesh::listener::TcpBranch;
+use aviary_mesh::route::{
+    Forward, HashPolicy, HeaderEdits, Mirror, PathRewrite, Retry, WeightedCluster,
+};
 
 use super::Scope;
-use crate::{ObjectKey, cluster, destination_rule::time};
+use crate::{
+    ObjectKey, cluster,
+    destination_rule::{self, time},
+};
 
 /// Source: Istio `retry.DefaultPolicy`.
 const DEFAULT_RETRY_ON: [&str; 5] = [
@@ -72,6 +81,7 @@ pub(super) fn forward(
     };
     Forward {
         clusters: clusters(scope, key, &rule.route),
+        hash: hashes(scope, key, &rule.route),
         timeout: time(rule.timeout.as_deref()),
         retry: rule
             .retries
@@ -116,11 +126,60 @@ fn clusters(
     clusters.collect()
 }
 
+/// As [`clusters`], for connections.
+pub(super) fn tcp_branches(
+    scope: &Scope<'_>,
+    key: &ObjectKey,
+    branches: &[TcpRouteDestination],
+) -> Vec<TcpBranch> {
+    let several = branches.len() > 1;
+    let live = branches
+        .iter()
+        .filter(|branch| !several || branch.weight > 0);
+    let mut all: Vec<_> = live
+        .map(|branch| TcpBranch {
+            cluster: cluster_of(scope, key, &branch.destination),
+            weight: u32::try_from(branch.weight).unwrap_or(0),
+        })
+        .collect();
+    if let [only] = all.as_mut_slice() {
+        only.weight = ALONE;
+    }
+    all
+}
+
+/// What is hashed for the balancers of the destinations.
+///
+/// Source: Istio: those of all destinations stand side by side.
+fn hashes(
+    scope: &Scope<'_>,
+    key: &ObjectKey,
+    branches: &[HttpRouteDestination],
+) -> Vec<HashPolicy> {
+    let mut hashes = Vec::new();
+    for branch in branches {
+        let (host, port) = target_of(scope, key, &branch.destination);
+        let subset = &branch.destination.subset;
+        let hash = scope.snapshot.service_of_host(&host).and_then(|service| {
+            let client = &scope.proxy.namespace;
+            destination_rule::hash(scope.snapshot, client, service, subset, port)
+        });
+        hashes.extend(hash.filter(|hash| !hashes.contains(hash)));
+    }
+    hashes
+}
+
 /// The cluster of a destination, whether it exists or not.
+fn cluster_of(scope: &Scope<'_>, key: &ObjectKey, destination: &Destination) -> String {
+    let (host, port) = target_of(scope, key, destination);
+    cluster::outbound_name(port, &destination.subset, &host)
+}
+
+/// Host and port of a destination.
 ///
 /// Source: Istio `GetDestinationCluster`: without a port, the Service's only one, else that which
 /// the request came for.
-fn cluster_of(scope: &Scope<'_>, key: &ObjectKey, destination: &Destination) -> String {
+fn target_of(scope: &Scope<'_>, key: &ObjectKey, destination: &Destination) -> (String, u16) {
     let host = names::expand_host(&destination.host, &key.namespace);
     let explicit = destination
         .port
@@ -131,7 +190,7 @@ fn cluster_of(scope: &Scope<'_>, key: &ObjectKey, destination: &Destination) -> 
         _ => None,
     };
     let port = explicit.or_else(only).unwrap_or(scope.port);
-    cluster::outbound_name(port, &destination.subset, &host)
+    (host, port)
 }
 
 /// Source: Istio: an absent percentage is everything, zero turns the copy off.
