@@ -221,7 +221,11 @@ fn try_listeners(config: &Config, handed: &[Handed]) -> Result<(), Error> {
     };
     let bound = config.fixed.listeners.values();
     for listener in bound.filter(|it| it.bind_to_port && !is_handed(it.address)) {
-        listen(&format!("listener `{}`", listener.name), listener.address)?;
+        socket::try_bind(listener.address).map_err(|source| Error::Listen {
+            purpose: format!("listener `{}`", listener.name),
+            address: listener.address,
+            source,
+        })?;
     }
     Ok(())
 }

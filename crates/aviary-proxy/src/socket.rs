@@ -24,6 +24,20 @@ static MARK_REFUSED: AtomicBool = AtomicBool::new(false);
 /// # Errors
 /// The system's, e.g. address in use.
 pub(crate) fn listen(address: SocketAddr, one_of_many: bool) -> io::Result<TcpListener> {
+    let socket = bind(address, one_of_many)?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Whether somebody listens at an address already, without letting a client in meanwhile.
+///
+/// # Errors
+/// The system's, e.g. address in use.
+pub(crate) fn try_bind(address: SocketAddr) -> io::Result<()> {
+    bind(address, false).map(drop)
+}
+
+fn bind(address: SocketAddr, one_of_many: bool) -> io::Result<Socket> {
     let socket = Socket::new(
         Domain::for_address(address),
         Type::STREAM,
@@ -37,8 +51,7 @@ pub(crate) fn listen(address: SocketAddr, one_of_many: bool) -> io::Result<TcpLi
     // What is accepted has these options from the start, without a call for each.
     tune(&SockRef::from(&socket));
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket)
 }
 
 /// A listening socket made by somebody else.
