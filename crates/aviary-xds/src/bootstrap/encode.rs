@@ -231,6 +231,16 @@ fn any(schema: &Schema, value: &Value, depth: usize) -> Result<known::Any, Fault
         return Err(Fault::new(reason).at("@type"));
     };
     let name = type_url.rsplit('/').next().unwrap_or(type_url);
+    if let Some(known) = name.strip_prefix("google.protobuf.") {
+        // Source: protobuf's JSON mapping of `Any`.
+        let Some(value) = object.get("value").filter(|_| object.len() == 2) else {
+            return Err(Fault::new("stands beside `value` and nothing else").at("@type"));
+        };
+        return Ok(known::Any {
+            type_url: type_url.clone(),
+            value: well_known(schema, known, value, depth + 1).map_err(|it| it.at("value"))?,
+        });
+    }
     if schema.fields(name).is_none() {
         let reason = format!("`{name}` is not supported; take out what it configures");
         return Err(Fault::new(reason).at("@type"));

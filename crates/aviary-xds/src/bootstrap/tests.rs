@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use envoy_types::pb::envoy::config::cluster::v3::Cluster as ProtoCluster;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::ClusterDiscoveryType;
+use envoy_types::pb::envoy::config::core::v3::Metadata;
 use envoy_types::pb::envoy::extensions::upstreams::http::v3::HttpProtocolOptions;
 use envoy_types::pb::google::protobuf::Duration;
 use serde_json::json;
@@ -82,6 +83,33 @@ fn read_what_cannot_be_used_is_refused_with_its_place() {
         ),
     ] {
         assert_eq!(refused(text), error, "{text}");
+    }
+}
+
+#[test]
+fn any_of_a_well_known_type_holds_its_value() {
+    let schema = Schema::new();
+    let any = |value| {
+        encode::message(
+            &schema,
+            "envoy.config.core.v3.Metadata",
+            &json!({
+                "typed_filter_metadata": {"x": value},
+            }),
+            0,
+        )
+    };
+    let bytes =
+        any(json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": "a"}));
+    let metadata = Metadata::decode(bytes.unwrap().as_slice()).unwrap();
+    let any_of = &metadata.typed_filter_metadata["x"];
+    assert_eq!(any_of.value, b"\x0a\x01a");
+    for wrong in [
+        json!({"@type": "type.googleapis.com/google.protobuf.StringValue"}),
+        json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": 1}),
+        json!({"@type": "type.googleapis.com/google.protobuf.StringValue", "value": "a", "b": 1}),
+    ] {
+        assert!(any(wrong.clone()).is_err(), "{wrong}");
     }
 }
 
