@@ -18,6 +18,9 @@ pub(crate) enum Error {
     /// The peer broke the protocol.
     #[error("protocol error: {0}")]
     Protocol(#[from] aviary_http::Error),
+    /// An endpoint gives one interim reply after the other.
+    #[error("too many interim replies")]
+    InterimFlood,
     /// The peer ended the stream by itself.
     #[error("stream reset: {0}")]
     Reset(h2::Reason),

@@ -13,8 +13,11 @@ mod wire;
 use aviary_http::parse::Limits;
 
 /// Limits of heads, also those of replies.
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     head_bytes: 64 << 10,
     fields: 128,
     target_bytes: 16 << 10,
 };
+
+/// Interim replies to one request; an endpoint that gives more is at fault.
+pub(super) const INTERIM_LIMIT: u8 = 32;

@@ -7,10 +7,10 @@ use std::task::{Context, Poll, ready};
 use aviary_http::parse::{self, Scanner};
 use aviary_http::{Fields, Framing, RequestHead, ResponseHead};
 
-use super::LIMITS;
 use super::receive::Receive;
 use super::send::Send;
 use super::wire::Wire;
+use super::{INTERIM_LIMIT, LIMITS};
 use crate::http::body::{Error, Fill, Sink, Source};
 use crate::http::buffer::Buffer;
 use crate::stream::Stream;
@@ -30,6 +30,8 @@ pub(crate) struct Connection {
     answered: bool,
     /// The head of the reply is still to come.
     awaiting: bool,
+    /// Interim replies that came.
+    interim: u8,
     /// One side wants no more after this exchange.
     closing: bool,
 }
@@ -45,6 +47,7 @@ impl Connection {
             bodiless: false,
             answered: false,
             awaiting: false,
+            interim: 0,
             closing: false,
         }
     }
@@ -64,6 +67,7 @@ impl Connection {
         self.bodiless = head.method() == "HEAD";
         self.answered = false;
         self.awaiting = true;
+        self.interim = 0;
         self.receive = Receive::new(Framing::None);
         self.send = Send::new(framing);
         head.write_http1(self.wire.output.bytes(), framing, upgrade);
@@ -90,6 +94,10 @@ impl Connection {
                 parse::response(bytes, self.bodiless, &LIMITS, head)?;
                 self.wire.input.consume(end);
                 if head.is_interim() {
+                    self.interim += 1;
+                    if self.interim > INTERIM_LIMIT {
+                        return Poll::Ready(Err(Error::InterimFlood));
+                    }
                     continue;
                 }
                 self.awaiting = false;

@@ -18,6 +18,7 @@ use super::receive::Receive;
 use super::send::Send;
 use super::{CONNECTION_WINDOW, HEADER_LIST, SEND_BUFFER, STREAM_WINDOW};
 use crate::http::body::{Error, Fill, Sink, Source};
+use crate::http::http1::INTERIM_LIMIT;
 use crate::stream::Stream as Socket;
 use crate::tls::Peer;
 
@@ -114,6 +115,8 @@ pub(crate) struct Stream {
     /// The request was a HEAD, whose reply has no body.
     head_only: bool,
     answered: bool,
+    /// Interim replies that came.
+    interim: u8,
     _counted: Counted,
 }
 
@@ -129,6 +132,7 @@ impl Stream {
             receive: Receive::none(),
             head_only: false,
             answered: false,
+            interim: 0,
         }
     }
 
@@ -157,6 +161,13 @@ impl Stream {
         let Some(response) = &mut self.response else {
             return Poll::Ready(Err(Error::Closed));
         };
+        while let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
+            interim?;
+            self.interim += 1;
+            if self.interim > INTERIM_LIMIT {
+                return Poll::Ready(Err(Error::InterimFlood));
+            }
+        }
         let response = ready!(std::pin::Pin::new(response).poll(cx))?;
         self.answered = true;
         let (parts, body) = response.into_parts();
