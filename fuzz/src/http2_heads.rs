@@ -1,5 +1,6 @@
 //! Heads of HTTP/2 on their way to HTTP/1.
 
+use aviary_http::parse::Limits;
 use aviary_http::{Connection, RequestHead, ResponseHead};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
@@ -18,7 +19,9 @@ pub fn run(data: &[u8]) {
         let mut request = http::Request::new(());
         (*request.method_mut(), *request.uri_mut()) = (method, uri);
         *request.headers_mut() = fields;
-        let Ok(head) = RequestHead::from_h2(&request.into_parts().0, end_stream) else {
+        let Ok(head) =
+            RequestHead::from_h2(&request.into_parts().0, end_stream, &Limits::default())
+        else {
             return;
         };
         let mut out = Vec::new();

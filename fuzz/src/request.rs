@@ -104,7 +104,11 @@ fn writes_what_it_read(head: &RequestHead, end: usize) {
 /// What goes to HTTP/2 comes back as the same request.
 fn http2_carries(head: &RequestHead) {
     let Ok(request) = head.to_h2() else { return };
-    let again = RequestHead::from_h2(&request.into_parts().0, head.framing.is_empty());
+    let again = RequestHead::from_h2(
+        &request.into_parts().0,
+        head.framing.is_empty(),
+        &Limits::default(),
+    );
     let again = again.map_err(|error| (error, head));
     assert!(again.is_ok(), "{again:?}");
     if let Ok(again) = again {

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::fields::Fields;
 use crate::message::{Framing, Scheme, Version};
 use crate::name::Name;
-use crate::parse::content_length;
+use crate::parse::{Limits, content_length};
 use crate::request::{RequestHead, is_authority, is_target};
 use crate::response::{ResponseHead, is_bodiless};
 
@@ -20,8 +20,12 @@ impl RequestHead {
     ///
     /// # Errors
     /// When it has a field of the connection, several hosts or lengths, or bytes that HTTP/1
-    /// could not carry.
-    pub fn from_h2(parts: &http::request::Parts, end_stream: bool) -> Result<Self, Error> {
+    /// could not carry; or when it is larger than `limits`.
+    pub fn from_h2(
+        parts: &http::request::Parts,
+        end_stream: bool,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
         let mut head = Self::new();
         head.version = Version::Http2;
         if parts.uri.scheme_str() == Some("https") {
@@ -29,6 +33,12 @@ impl RequestHead {
         }
         let mut seen = Seen::default();
         seen.read(&parts.headers, true, false, &mut head.fields)?;
+        if seen.list_bytes > limits.head_bytes {
+            return Err(Error::HeadTooLarge);
+        }
+        if head.fields.len() > limits.fields {
+            return Err(Error::TooManyFields);
+        }
         let authority = authority(&parts.uri, seen.host)?;
         let path = match parts.uri.path_and_query() {
             Some(path) => path.as_str(),
@@ -41,6 +51,9 @@ impl RequestHead {
             "*" => parts.method == http::Method::OPTIONS,
             _ => path.starts_with('/') && parts.method != http::Method::CONNECT,
         };
+        if path.len() > limits.target_bytes {
+            return Err(Error::TargetTooLong);
+        }
         if !well_formed || !is_target(path.as_bytes()) {
             return Err(Error::BadTarget);
         }
@@ -186,6 +199,8 @@ struct Seen<'a> {
     length: Option<u64>,
     te_trailers: bool,
     expect_continue: bool,
+    /// Size of all fields. Source: RFC 9113 §6.5.2, `SETTINGS_MAX_HEADER_LIST_SIZE`.
+    list_bytes: usize,
 }
 
 impl<'a> Seen<'a> {
@@ -199,6 +214,7 @@ impl<'a> Seen<'a> {
         for (name, value) in map {
             let known = Name::of(name.as_str().as_bytes());
             let bytes = value.as_bytes();
+            self.list_bytes += name.as_str().len() + bytes.len() + 32;
             match known {
                 Name::Host if request => {
                     if self.host.replace(bytes).is_some() {

@@ -1,5 +1,6 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::parse::Limits;
 use crate::{Error, Fields, Framing, RequestHead, ResponseHead, Scheme, Version};
 
 fn parts(uri: &str, fields: &[(&str, &str)]) -> http::request::Parts {
@@ -11,7 +12,7 @@ fn parts(uri: &str, fields: &[(&str, &str)]) -> http::request::Parts {
 }
 
 fn read(uri: &str, fields: &[(&str, &str)], end_stream: bool) -> Result<RequestHead, Error> {
-    RequestHead::from_h2(&parts(uri, fields), end_stream)
+    RequestHead::from_h2(&parts(uri, fields), end_stream, &Limits::default())
 }
 
 const URI: &str = "https://reviews:9080/a?b=c";
@@ -50,7 +51,7 @@ fn request_of_http1_goes_to_http2_and_back() {
     assert_eq!(request.headers()["x-one"].as_bytes(), b"\xff 1");
     assert_eq!(request.headers()["content-length"], "5");
     assert!(!request.headers().contains_key("host"));
-    let again = RequestHead::from_h2(&request.into_parts().0, false).unwrap();
+    let again = RequestHead::from_h2(&request.into_parts().0, false, &Limits::default()).unwrap();
     assert_eq!(again.framing, Framing::Length(5));
     assert_eq!(
         (again.method(), again.authority(), again.path()),
@@ -105,6 +106,24 @@ fn request_with_fields_of_a_connection_is_refused() {
             .authority(),
         "reviews:9080"
     );
+}
+
+#[test]
+fn request_over_a_limit_is_refused() {
+    let crumbs = vec![("cookie", "a=b"); 1500];
+    assert_eq!(read("https://a", &crumbs, true).unwrap().fields.len(), 1);
+    let crumbs = vec![("cookie", "a=b"); 1600];
+    assert_eq!(
+        read("https://a", &crumbs, true).err(),
+        Some(Error::HeadTooLarge)
+    );
+    let fields = vec![("x-a", "b"); 129];
+    assert_eq!(
+        read("https://a", &fields, true).err(),
+        Some(Error::TooManyFields)
+    );
+    let uri = format!("https://a/{}", "p".repeat(16 << 10));
+    assert_eq!(read(&uri, &[], true).err(), Some(Error::TargetTooLong));
 }
 
 #[test]

@@ -20,6 +20,7 @@ use super::heads;
 use super::http1::server::{Connection, HEAD_TIMEOUT, Next};
 use super::http2;
 use super::http2::guarded::Guarded;
+use super::http2::server::Refused;
 use super::timer::Timer;
 use super::tunnel::Tunnel;
 use crate::connection::Link;
@@ -34,6 +35,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_hours(1);
 /// HTTP/2 streams that one client may have open on a connection: inside the mesh, and at an edge.
 const STREAM_LIMIT: u32 = 1000;
 const EDGE_STREAM_LIMIT: u32 = 100;
+
+/// Requests of one connection whose head is too large: each costs more than it took to send.
+const TOO_LARGE_LIMIT: u32 = 10;
 
 /// The last word to a client that sends too much of something must go out in this time.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -138,6 +142,7 @@ async fn serve_http2(link: Rc<Link>, stream: Stream) {
     let mut timer = Timer::default();
     let open = Rc::new(Cell::new(0_usize));
     let mut idle_since = Instant::now();
+    let mut too_large = 0;
     loop {
         let accepted = poll_fn(|cx| {
             if let Poll::Ready(accepted) = connection.poll_accept(cx) {
@@ -167,8 +172,15 @@ async fn serve_http2(link: Rc<Link>, stream: Stream) {
                 idle_since = Instant::now();
                 match http2::server::Stream::accept(request, respond) {
                     Ok((head, stream)) => answer(&link, head, stream, &open),
-                    Err(error) => {
+                    Err(Refused::Reset(error)) => {
                         tracing::debug!(remote = %link.remote, %error, "stream refused");
+                    }
+                    Err(Refused::TooLarge(error, stream)) => {
+                        too_large += 1;
+                        if too_large > TOO_LARGE_LIMIT {
+                            alarm.raise(Flood::HeadBytes);
+                        }
+                        refuse_stream(&link, error, stream);
                     }
                 }
             }
@@ -190,6 +202,16 @@ async fn serve_http2(link: Rc<Link>, stream: Stream) {
             }
         }
     }
+}
+
+/// Answers a request whose head is too large.
+fn refuse_stream(link: &Rc<Link>, error: aviary_http::Error, stream: http2::server::Stream) {
+    let link = Rc::clone(link);
+    let worker = Rc::clone(&link.worker);
+    worker.spawn(async move {
+        let mut down = Downstream::Http2(Box::new(stream), Timer::default());
+        request::refuse(&link, error.status(), error.detail(), &mut down).await;
+    });
 }
 
 /// What comes next on an HTTP/2 connection.

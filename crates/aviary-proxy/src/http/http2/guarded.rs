@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -10,6 +10,7 @@ use std::time::Instant;
 use aviary_http::frames::{Flood, FloodLimits, Guard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::TURN;
 use crate::stream::Stream;
 
 /// Says that the peer sent too much of something.
@@ -17,6 +18,11 @@ use crate::stream::Stream;
 pub(crate) struct Alarm(Rc<Cell<Option<Flood>>>);
 
 impl Alarm {
+    /// Ends the connection for this.
+    pub(crate) fn raise(&self, flood: Flood) {
+        self.0.set(Some(flood));
+    }
+
     /// What it sent too much of.
     pub(crate) fn raised(&self) -> Option<Flood> {
         self.0.get()
@@ -30,6 +36,8 @@ pub(crate) struct Guarded {
     guard: Guard,
     epoch: Instant,
     alarm: Alarm,
+    /// Bytes read since the neighbours had their turn.
+    read: usize,
 }
 
 impl Guarded {
@@ -40,13 +48,14 @@ impl Guarded {
             guard: Guard::new(limits),
             epoch: Instant::now(),
             alarm: alarm.clone(),
+            read: 0,
         };
         (guarded, alarm)
     }
 
     fn judge(&mut self, seen: Result<(), Flood>) {
         if let Err(flood) = seen {
-            self.alarm.0.set(Some(flood));
+            self.alarm.raise(flood);
         }
     }
 
@@ -54,6 +63,14 @@ impl Guarded {
         let seen = self.guard.see_sent(bytes, self.epoch.elapsed());
         self.judge(seen);
     }
+}
+
+/// Pending until all that is ready was looked at, other sockets as well.
+fn give_way<T>(cx: &mut Context<'_>) -> Poll<T> {
+    // Its first poll asks for a wake-up after the next look at the sockets; a waker by itself would
+    // be called before that.
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
+    Poll::Pending
 }
 
 impl AsyncRead for Guarded {
@@ -65,8 +82,18 @@ impl AsyncRead for Guarded {
         if self.alarm.raised().is_some() {
             return Poll::Pending;
         }
+        if self.read >= TURN {
+            // The codec reads on as long as there is something, and does not give away what it has.
+            self.read = 0;
+            return give_way(cx);
+        }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buf) else {
+            self.read = 0;
+            return Poll::Pending;
+        };
+        read?;
+        self.read += buf.filled().len() - before;
         let now = self.epoch.elapsed();
         let seen = self.guard.see(&buf.filled()[before..], now);
         if seen.is_err() {

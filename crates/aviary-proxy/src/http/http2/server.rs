@@ -9,8 +9,9 @@ use h2::{Reason, RecvStream};
 
 use super::receive::Receive;
 use super::send::Send;
-use super::{CONNECTION_WINDOW, HEADER_LIST, SEND_BUFFER, STREAM_WINDOW};
+use super::{CODEC_HEADER_LIST, CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW};
 use crate::http::body::{Error, Fill, Sink, Source};
+use crate::http::http1::LIMITS;
 
 /// How a client's connection is set up; `streams` may be open at a time.
 pub(crate) fn builder(streams: u32) -> server::Builder {
@@ -19,9 +20,17 @@ pub(crate) fn builder(streams: u32) -> server::Builder {
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
-        .max_header_list_size(HEADER_LIST)
+        .max_header_list_size(CODEC_HEADER_LIST)
         .max_concurrent_streams(streams);
     builder
+}
+
+/// A request that is not served.
+pub(crate) enum Refused {
+    /// Its stream was reset.
+    Reset(aviary_http::Error),
+    /// It must be answered, with the status of the error.
+    TooLarge(aviary_http::Error, Stream),
 }
 
 /// One request with its reply.
@@ -35,26 +44,28 @@ impl Stream {
     /// Splits a request that came into its head and its stream.
     ///
     /// # Errors
-    /// What is wrong with the head; the stream was reset then.
+    /// What is wrong with the head.
     pub(crate) fn accept(
         request: http::Request<RecvStream>,
         mut respond: SendResponse<Bytes>,
-    ) -> Result<(RequestHead, Self), Error> {
+    ) -> Result<(RequestHead, Self), Refused> {
         let (parts, body) = request.into_parts();
         let receive = Receive::new(body);
-        match RequestHead::from_h2(&parts, receive.is_over()) {
-            Ok(head) => Ok((
-                head,
-                Self {
-                    respond,
-                    send: Send::none(),
-                    receive,
-                },
-            )),
-            Err(refused) => {
-                respond.send_reset(Reason::PROTOCOL_ERROR);
-                Err(Error::Protocol(refused))
-            }
+        let head = RequestHead::from_h2(&parts, receive.is_over(), &LIMITS);
+        if let Err(error) = head
+            && error.status() == 400
+        {
+            respond.send_reset(Reason::PROTOCOL_ERROR);
+            return Err(Refused::Reset(error));
+        }
+        let stream = Self {
+            respond,
+            send: Send::none(),
+            receive,
+        };
+        match head {
+            Ok(head) => Ok((head, stream)),
+            Err(error) => Err(Refused::TooLarge(error, stream)),
         }
     }
 
