@@ -353,6 +353,14 @@ pub(crate) fn programs() -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Whether the programs are those of a release build.
+///
+/// # Errors
+/// They are not there.
+pub fn are_programs_optimized() -> Result<bool> {
+    Ok(programs()?.ends_with("release"))
+}
+
 /// Text of one of the tutorials' manifests.
 ///
 /// # Errors

@@ -6,6 +6,7 @@
 //! [`standalone::Proxy`] likewise.
 #![allow(clippy::print_stdout, reason = "tests print what they measured")]
 
+pub mod certificates;
 pub mod frames;
 mod installation;
 mod load;
@@ -16,7 +17,7 @@ mod share;
 pub mod standalone;
 mod steady;
 
-pub use installation::{Installation, Outcome, Page, eventually, manifest};
+pub use installation::{Installation, Outcome, Page, are_programs_optimized, eventually, manifest};
 pub use load::{Load, Report};
 pub use normal::{normalize, shape};
 pub use share::{Shares, assert_share};

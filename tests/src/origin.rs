@@ -50,6 +50,8 @@ impl Origin {
         serve: impl Fn(Conversation) + Send + Sync + 'static,
     ) -> Result<Self> {
         let listener = TcpListener::bind(address)?;
+        // Attacks open many connections at once; the standard library lets 128 wait.
+        SockRef::from(&listener).listen(4096)?;
         let state = Arc::new(State::default());
         let (shared, serve) = (state.clone(), Arc::new(serve));
         let thread = std::thread::spawn(move || {
@@ -70,6 +72,7 @@ impl Origin {
                         stream,
                         heard,
                         number,
+                        kept: true,
                         read: Vec::new(),
                     });
                 });
@@ -140,6 +143,8 @@ pub struct Conversation {
     stream: Arc<TcpStream>,
     heard: Bytes,
     number: usize,
+    /// Whether what arrives is kept.
+    kept: bool,
     /// Read, and not taken yet.
     read: Vec<u8>,
 }
@@ -150,13 +155,20 @@ impl Conversation {
         self.number
     }
 
+    /// What arrives from now on is not kept.
+    pub fn keep_nothing(&mut self) {
+        self.kept = false;
+    }
+
     /// Waits for more bytes; false when there are none to come.
     fn more(&mut self) -> bool {
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = [0; 64 * 1024];
         match (&*self.stream).read(&mut buffer) {
             Ok(0) | Err(_) => false,
             Ok(length) => {
-                self.heard.lock().extend_from_slice(&buffer[..length]);
+                if self.kept {
+                    self.heard.lock().extend_from_slice(&buffer[..length]);
+                }
                 self.read.extend_from_slice(&buffer[..length]);
                 true
             }
@@ -180,13 +192,39 @@ impl Conversation {
     pub fn body(&mut self, head: &str) -> Option<Vec<u8>> {
         let head = head.to_ascii_lowercase();
         if head.contains("\r\ntransfer-encoding: chunked\r\n") {
-            return self.chunked();
+            let mut body = Vec::new();
+            self.chunks(|part| body.extend_from_slice(part))?;
+            return Some(body);
         }
         let length = head
             .lines()
             .find_map(|line| line.strip_prefix("content-length:"))
             .map_or(Some(0), |text| text.trim().parse().ok())?;
         self.take(length)
+    }
+
+    /// As [`Self::body`], but gives only its length.
+    pub fn discard_body(&mut self, head: &str) -> Option<usize> {
+        let head = head.to_ascii_lowercase();
+        if head.contains("\r\ntransfer-encoding: chunked\r\n") {
+            let mut sum = 0;
+            self.chunks(|part| sum += part.len())?;
+            return Some(sum);
+        }
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length:"))
+            .map_or(Some(0), |text| text.trim().parse().ok())?;
+        let mut left: usize = length;
+        while left > 0 {
+            if self.read.is_empty() && !self.more() {
+                return None;
+            }
+            let taken = self.read.len().min(left);
+            self.read.drain(..taken);
+            left -= taken;
+        }
+        Some(length)
     }
 
     /// Exactly so many bytes.
@@ -211,15 +249,14 @@ impl Conversation {
         }
     }
 
-    fn chunked(&mut self) -> Option<Vec<u8>> {
-        let mut body = Vec::new();
+    fn chunks(&mut self, mut take: impl FnMut(&[u8])) -> Option<()> {
         loop {
             let length = usize::from_str_radix(&self.line()?, 16).ok()?;
             if length == 0 {
                 while !self.line()?.is_empty() {}
-                return Some(body);
+                return Some(());
             }
-            body.extend(self.take(length)?);
+            take(&self.take(length)?);
             self.line()?;
         }
     }

@@ -1,6 +1,7 @@
 //! A proxy that runs from a file, alone, as the one under test.
 
 mod bootstrap;
+mod control;
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -14,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 pub use bootstrap::Bootstrap;
+pub use control::Control;
 
 /// How long a proxy may take until it listens.
 const START: Duration = Duration::from_secs(20);

@@ -1,9 +1,10 @@
 //! Servers that answer out of form, or more than they were asked for.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use aviary_tests::Steady;
+use aviary_tests::frames::{END_HEADERS, Frame, kind};
 use aviary_tests::origin::Origin;
 use aviary_tests::raw::{Ended, Raw};
 
@@ -172,5 +173,31 @@ fn flood_of_information_is_cut_off() -> Result<()> {
     let peak = bench.proxy.memory()?.peak_kib;
     assert!(peak < before + 8 * 1024, "{before} KiB before, {peak} KiB");
     neighbour.assert_unaffected();
+    Ok(())
+}
+
+/// The same by HTTP/2.
+#[test]
+fn flood_of_information_by_http_2_is_cut_off() -> Result<()> {
+    let origin = Origin::start(|mut it| {
+        it.keep_nothing();
+        let settings = Frame::new(kind::SETTINGS, 0, 0, []).bytes();
+        // `:status: 103`, with the name of entry 8.
+        let block = b"\x08\x03103".to_vec();
+        let information = Frame::new(kind::HEADERS, END_HEADERS, 1, block).bytes();
+        let _ = it.say(settings);
+        // The client's preface and its first frames.
+        let _ = it.take(100);
+        let part = information.repeat(1000);
+        while it.say(&part).is_ok() {}
+    })?;
+    let bench = Bench::before(origin, |it| it.over_http2())?;
+    let before = bench.proxy.forget_peak()?;
+    let started = Instant::now();
+    let answer = Raw::connect(bench.address)?.get("/flood")?;
+    assert!([502, 503].contains(&answer.status), "{}", answer.head);
+    assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    let peak = bench.proxy.memory()?.peak_kib;
+    assert!(peak < before + 8 * 1024, "{before} KiB before, {peak} KiB");
     Ok(())
 }

@@ -136,6 +136,7 @@ fn request_that_reached_the_server_is_tried_again_only_if_safe() -> Result<()> {
     })?;
     let bench = Bench::before(origin, |it| {
         it.route(&json!({"retry_policy": {"retry_on": "connect-failure,refused-stream,reset", "num_retries": 2}}))
+            .with_guarded_retries()
     })?;
     let mut client = Raw::connect(bench.address)?;
     let answer =

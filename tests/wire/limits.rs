@@ -2,4 +2,7 @@
 
 mod heads;
 mod life;
+mod memory;
+mod retries;
 mod times;
+mod tls;

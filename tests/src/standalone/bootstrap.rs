@@ -2,6 +2,11 @@
 
 use std::net::SocketAddr;
 
+use std::sync::Arc;
+
+use anyhow::Result;
+use aviary_mesh::listener::RouteSource;
+use aviary_mesh::{ChainAction, MeshConfig};
 use serde_json::{Value, json};
 
 const MANAGER: &str = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -19,6 +24,7 @@ pub struct Bootstrap {
     listeners: Vec<Value>,
     clusters: Vec<Value>,
     addresses: Vec<SocketAddr>,
+    control: Option<SocketAddr>,
 }
 
 impl Bootstrap {
@@ -87,16 +93,29 @@ impl Bootstrap {
     /// Merges into the action of the latest listener's route.
     #[must_use]
     pub fn route(self, patch: &Value) -> Self {
-        let mut this = self;
-        let listener = this.listeners.last_mut();
+        self.whole_route(&json!({"route": patch}))
+    }
+
+    /// The latest listener's route retries as a route of the mesh does: what may have reached a
+    /// server is sent again only if that changes nothing.
+    #[must_use]
+    pub fn with_guarded_retries(self) -> Self {
+        self.whole_route(&json!({"metadata": {"typed_filter_metadata": {"aviary": {
+            "@type": "type.googleapis.com/google.protobuf.StringValue",
+            "value": "{\"guardedRetry\":true}",
+        }}}}))
+    }
+
+    fn whole_route(mut self, patch: &Value) -> Self {
+        let listener = self.listeners.last_mut();
         merge(
             listener.map(|it| {
                 &mut it["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]
-                    ["virtual_hosts"][0]["routes"][0]["route"]
+                    ["virtual_hosts"][0]["routes"][0]
             }),
             patch,
         );
-        this
+        self
     }
 
     /// Merges into the latest cluster.
@@ -145,6 +164,36 @@ impl Bootstrap {
         self
     }
 
+    /// All of this comes from the control plane there, and not from the file.
+    #[must_use]
+    pub fn by_ads(mut self, control: SocketAddr) -> Self {
+        self.control = Some(control);
+        self
+    }
+
+    /// What the file says, as the model; the routes are resources of their own.
+    ///
+    /// # Errors
+    /// The file is not understood.
+    pub fn mesh(&self) -> Result<MeshConfig> {
+        let admin = SocketAddr::from(([127, 0, 0, 1], 1));
+        let mut mesh = aviary_xds::Bootstrap::read(&self.text(admin))?.config;
+        for listener in mesh.listeners.values_mut() {
+            let listener = Arc::make_mut(listener);
+            for chain in &mut listener.chains {
+                if let ChainAction::Http(http) = &mut chain.action
+                    && let RouteSource::Inline(table) = &http.routes
+                {
+                    let mut table = (**table).clone();
+                    table.name.clone_from(&listener.name);
+                    http.routes = RouteSource::Named(table.name.clone());
+                    mesh.routes.insert(table.name.clone(), Arc::new(table));
+                }
+            }
+        }
+        Ok(mesh)
+    }
+
     /// Where its listeners are.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
         self.addresses.clone()
@@ -152,6 +201,9 @@ impl Bootstrap {
 
     /// The file.
     pub fn text(&self, admin: SocketAddr) -> String {
+        if let Some(control) = self.control {
+            return format!("{:#}", dynamic(admin, control));
+        }
         let Self {
             listeners,
             clusters,
@@ -163,6 +215,28 @@ impl Bootstrap {
         });
         format!("{file:#}")
     }
+}
+
+/// A file that says only where the control plane is.
+fn dynamic(admin: SocketAddr, control: SocketAddr) -> Value {
+    let ads = json!({"resource_api_version": "V3", "ads": {}});
+    let cluster = Bootstrap::default()
+        .and_cluster("control", &[control])
+        .over_http2();
+    json!({
+        "admin": {"address": socket(admin)},
+        "node": {"id": "sidecar~10.244.0.9~test.default~default.svc.cluster.local", "cluster": "t"},
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "DELTA_GRPC",
+                "transport_api_version": "V3",
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "control"}}],
+            },
+            "cds_config": ads,
+            "lds_config": ads,
+        },
+        "static_resources": {"clusters": cluster.clusters},
+    })
 }
 
 fn transport(kind: &str, context: &Value) -> Value {
