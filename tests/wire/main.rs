@@ -4,8 +4,11 @@
 mod answers;
 mod bench;
 mod bodies;
+mod clients;
+mod edge;
 mod framing;
 mod honest;
 mod http2;
 mod limits;
+mod rules;
 mod tunnels;

@@ -35,27 +35,35 @@ pub(crate) fn run(system: Option<&str>) -> Result<()> {
             ]))
         })?;
     }
-    let mut kubectl = None;
-    let mut envoy = None;
+    let mut others = Vec::new();
     step("programs of others", || {
         tools::nft(true)?;
-        kubectl = Some(tools::kubectl()?);
-        envoy = Some(tools::envoy()?);
+        others.push(("AVIARY_TEST_KUBECTL", tools::kubectl()?));
+        others.push(("AVIARY_TEST_ENVOY", tools::envoy()?));
+        others.push(("AVIARY_TEST_GRPCIO", tools::grpcio()?));
+        others.push(("AVIARY_TEST_WS", tools::websocket()?));
         Ok(())
     })?;
     step("build of what the system tests run", || {
         // The whole workspace, as above: another choice of packages would build its dependencies anew.
         program(&mut cargo(&["build", "--locked", "--workspace"]))
     })?;
-    step("system tests: the tutorials and the faults", || {
-        let mut tests = cargo(&["test", "--locked", "--workspace", "--test", "system"]);
+    let tests = |name: &str, threads: u8| {
+        let mut tests = cargo(&["test", "--locked", "--workspace", "--test", name]);
         tests
             .env("AVIARY_TEST_PROGRAMS", target().join("debug"))
-            .envs(kubectl.map(|path| ("AVIARY_TEST_KUBECTL", path)))
-            .envs(envoy.map(|path| ("AVIARY_TEST_ENVOY", path)))
-            // Each test starts an installation of its own; two cores carry one at a time.
-            .args(["--", "--test-threads=1", "--nocapture"])
+            .envs(others.iter().map(|(name, path)| (*name, path)))
+            .arg("--")
+            .arg(format!("--test-threads={threads}"))
             .args(system);
-        program(&mut tests)
+        tests
+    };
+    step("wire tests: limits, attacks, clients", || {
+        // Most of their time they wait for the proxy to lose its patience.
+        program(&mut tests("wire", 4))
+    })?;
+    step("system tests: the tutorials and the faults", || {
+        // Each test starts an installation of its own; two cores carry one at a time.
+        program(tests("system", 1).arg("--nocapture"))
     })
 }

