@@ -6,6 +6,7 @@ mod faults;
 mod golden;
 mod life;
 mod process;
+mod proxy;
 mod stock_envoy;
 mod tutorial_003;
 mod tutorial_004;
