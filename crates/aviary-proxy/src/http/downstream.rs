@@ -104,7 +104,9 @@ impl Downstream<'_> {
                     connection.close_after();
                 }
             }
-            Self::Http2(stream, _) => stream.finish(),
+            // The codec resets the stream when it goes, behind the reply. A reset of our own would
+            // overtake a reply that is not written yet.
+            Self::Http2(..) => {}
         }
     }
 }

@@ -98,13 +98,6 @@ impl Stream {
         self.send.reset(reason);
         self.respond.send_reset(reason);
     }
-
-    /// Says that the rest of the request is not wanted; the reply is out.
-    pub(crate) fn finish(&mut self) {
-        if !self.receive.is_over() {
-            self.respond.send_reset(Reason::NO_ERROR);
-        }
-    }
 }
 
 impl Source for Stream {
