@@ -63,11 +63,24 @@ impl Steady {
         assert!(through.ok > 0, "the neighbour was never answered");
         let (p99, machine) = (through.quantile(0.99), past.quantile(0.99));
         assert!(
-            p99 < SLOW + machine * 4,
+            p99 < SLOW.mul_f64(crowding()) + machine * 4,
             "the neighbour waited {p99:?} (p99), past the proxy {machine:?}"
         );
         through
     }
+}
+
+/// How many want each core, at least 1: where others want it too, the proxy gets its time later.
+fn crowding() -> f64 {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = load
+        .split(' ')
+        .next()
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(1.0);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = u32::try_from(cores).unwrap_or(1);
+    (load / f64::from(cores)).max(1.0)
 }
 
 fn client(address: SocketAddr, ended: &Arc<AtomicBool>) -> Result<JoinHandle<Report>> {
