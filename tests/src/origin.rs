@@ -162,7 +162,7 @@ impl Conversation {
 
     /// Waits for more bytes; false when there are none to come.
     fn more(&mut self) -> bool {
-        let mut buffer = [0; 64 * 1024];
+        let mut buffer = [0; 16 * 1024];
         match (&*self.stream).read(&mut buffer) {
             Ok(0) | Err(_) => false,
             Ok(length) => {

@@ -45,7 +45,7 @@ fn request_of_http1_goes_to_http2_and_back() {
         b"PUT /a?b HTTP/1.1\r\nHost: a:80\r\nX-One: \xff 1\r\ncontent-length: 5\r\nEmpty:\r\n\
         te: trailers\r\n\r\n";
     let mut head = RequestHead::new();
-    crate::parse::request(input, &crate::parse::Limits::default(), &mut head).unwrap();
+    crate::parse::request(input, &Limits::default(), &mut head).unwrap();
     let request = head.to_h2().unwrap();
     assert_eq!(request.uri(), "http://a:80/a?b");
     assert_eq!(request.headers()["x-one"].as_bytes(), b"\xff 1");

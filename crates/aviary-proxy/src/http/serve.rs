@@ -205,11 +205,11 @@ async fn serve_http2(link: Rc<Link>, stream: Stream) {
 }
 
 /// Answers a request whose head is too large.
-fn refuse_stream(link: &Rc<Link>, error: aviary_http::Error, stream: http2::server::Stream) {
+fn refuse_stream(link: &Rc<Link>, error: aviary_http::Error, stream: Box<http2::server::Stream>) {
     let link = Rc::clone(link);
     let worker = Rc::clone(&link.worker);
     worker.spawn(async move {
-        let mut down = Downstream::Http2(Box::new(stream), Timer::default());
+        let mut down = Downstream::Http2(stream, Timer::default());
         request::refuse(&link, error.status(), error.detail(), &mut down).await;
     });
 }

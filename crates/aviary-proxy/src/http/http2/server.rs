@@ -30,7 +30,7 @@ pub(crate) enum Refused {
     /// Its stream was reset.
     Reset(aviary_http::Error),
     /// It must be answered, with the status of the error.
-    TooLarge(aviary_http::Error, Stream),
+    TooLarge(aviary_http::Error, Box<Stream>),
 }
 
 /// One request with its reply.
@@ -65,7 +65,7 @@ impl Stream {
         };
         match head {
             Ok(head) => Ok((head, stream)),
-            Err(error) => Err(Refused::TooLarge(error, stream)),
+            Err(error) => Err(Refused::TooLarge(error, Box::new(stream))),
         }
     }
 
