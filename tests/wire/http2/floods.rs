@@ -270,8 +270,9 @@ fn cookie_in_crumbs_is_not_forwarded() -> Result<()> {
     let verdict = Frames::connect(bench.address)?.attack(frames, Duration::from_secs(2))?;
     let peak = bench.proxy.memory()?.peak_kib;
     println!("{verdict:?}, {} KiB more", peak.saturating_sub(before));
+    // The heads of one turn of 16 KiB, decoded: that much for each worker, not for each client.
     assert!(
-        peak < before + MEMORY_KIB,
+        peak < before + 2 * MEMORY_KIB,
         "{before} KiB before, {peak} KiB"
     );
     assert_eq!(bench.origin.count("/crumbs"), 0);

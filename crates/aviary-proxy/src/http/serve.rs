@@ -37,7 +37,7 @@ const STREAM_LIMIT: u32 = 1000;
 const EDGE_STREAM_LIMIT: u32 = 100;
 
 /// Requests of one connection whose head is too large: each costs more than it took to send.
-const TOO_LARGE_LIMIT: u32 = 10;
+const TOO_LARGE_LIMIT: u32 = 4;
 
 /// The last word to a client that sends too much of something must go out in this time.
 const FAREWELL: Duration = Duration::from_secs(1);
