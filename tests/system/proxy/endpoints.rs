@@ -49,6 +49,8 @@ fn f2_endpoint_killed_within_requests_costs_only_what_cannot_be_repeated() -> Re
                 "consecutive_5xx": 3, "interval": "0.1s", "base_ejection_time": "30s",
                 "max_ejection_percent": 50,
             }}))
+            // As in Istio; Envoy's own default is three retries at a time.
+            .cluster(&json!({"circuit_breakers": {"thresholds": [{"max_retries": 1024}]}}))
             .route(&json!({"timeout": "10s", "retry_policy": retries(2)}))
             .with_guarded_retries(),
     )?;
