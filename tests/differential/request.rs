@@ -6,6 +6,7 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 
+use crate::config::WAYS;
 use crate::upstream::{DO, ID};
 
 /// A request before it is bytes.
@@ -49,6 +50,22 @@ impl Request {
             self.body = Some("some bytes");
         }
         self
+    }
+
+    /// Whether it has a header with this value.
+    pub(crate) fn has(&self, name: &str, value: &str) -> bool {
+        self.headers.iter().any(|it| it.0 == name && it.1 == value)
+    }
+
+    /// Number of the way in.
+    pub(crate) fn way(&self) -> usize {
+        let by_id = || self.id.parse::<usize>().unwrap_or(0) / 7 % WAYS.len();
+        self.way.unwrap_or_else(by_id)
+    }
+
+    /// Whether it comes in by the way of this name.
+    pub(crate) fn way_is(&self, name: &str) -> bool {
+        WAYS[self.way()].0 == name
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {

@@ -179,7 +179,8 @@ impl RequestHead {
 
     /// Appends the head for HTTP/1.1, with the blank line.
     ///
-    /// `framing` is that of the body that will follow. With `upgrade` the next hop is asked for
+    /// `framing` is that of the body that will follow; where a method has one and there is none, that
+    /// is said (RFC 9110 §8.6). With `upgrade` the next hop is asked for
     /// what the sender asked for, which is done for WebSocket only.
     pub fn write_http1(&self, out: &mut Vec<u8>, framing: Framing, upgrade: bool) {
         out.reserve(self.text.len() + self.fields.bytes.len() + 128);
@@ -195,7 +196,15 @@ impl RequestHead {
         out.extend_from_slice(self.authority().as_bytes());
         out.extend_from_slice(b"\r\n");
         self.fields.write_runs(out);
-        framing.write(out);
+        let expects_body = matches!(
+            self.known_method,
+            Method::Post | Method::Put | Method::Patch
+        );
+        if framing == Framing::None && expects_body {
+            Framing::Length(0).write(out);
+        } else {
+            framing.write(out);
+        }
         if upgrade && self.connection.upgrade == Some(Upgrade::WebSocket) {
             out.extend_from_slice(b"connection: Upgrade\r\nupgrade: websocket\r\n");
         }

@@ -72,14 +72,14 @@ pub struct Marks<'a> {
 
 const ALLOW_ORIGIN: &str = "access-control-allow-origin";
 const ALLOW_CREDENTIALS: &str = "access-control-allow-credentials";
+const EXPOSE: &str = "access-control-expose-headers";
 
 impl Marks<'_> {
     /// The headers; each replaces what the answer has.
     pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let origin = Some((ALLOW_ORIGIN, self.origin.as_str()));
         let credentials = self.credentials.then_some((ALLOW_CREDENTIALS, "true"));
-        let expose =
-            (!self.expose.is_empty()).then_some(("access-control-expose-headers", self.expose));
+        let expose = (!self.expose.is_empty()).then_some((EXPOSE, self.expose));
         [origin, credentials, expose].into_iter().flatten()
     }
 }
@@ -125,7 +125,7 @@ pub fn judge<'a>(
     if !allowed && first.forward_unmatched_preflights {
         return None;
     }
-    let mut headers = Vec::with_capacity(6);
+    let mut headers = Vec::with_capacity(7);
     if allowed {
         headers.push((ALLOW_ORIGIN, Cow::Owned(origin.into_owned())));
     }
@@ -147,6 +147,10 @@ pub fn judge<'a>(
         text(|it| &it.allow_headers),
         head.header("access-control-request-headers"),
     );
+    let expose = text(|it| &it.expose_headers);
+    if allowed && !expose.is_empty() {
+        headers.push((EXPOSE, Cow::Borrowed(expose)));
+    }
     let max_age = text(|it| &it.max_age);
     if !max_age.is_empty() {
         headers.push(("access-control-max-age", Cow::Borrowed(max_age)));

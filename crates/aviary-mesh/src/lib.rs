@@ -23,6 +23,7 @@ pub mod balance;
 pub mod outlier;
 pub mod circuit;
 pub mod retry;
+pub mod timeout;
 
 mod xxhash;
 

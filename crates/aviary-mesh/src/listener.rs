@@ -14,8 +14,8 @@ use crate::rbac::RbacFilter;
 use crate::tls::DownstreamTls;
 
 pub use http::{
-    Codec, EscapedSlashes, Http2, HttpChain, HttpFilter, PathForm, PingKeepalive, RequestIds,
-    RouteSource, ServerHeader, StripPort, TraceSink, Tracing,
+    ClientCert, Codec, EscapedSlashes, ForwardClientCert, Http2, HttpChain, HttpFilter, PathForm,
+    PingKeepalive, RequestIds, RouteSource, ServerHeader, StripPort, TraceSink, Tracing,
 };
 pub use tcp::{TcpBranch, TcpChain, TcpKeepalive};
 

@@ -166,6 +166,30 @@ pub struct HeaderMatch {
     pub ignore_case: bool,
 }
 
+impl HeaderMatch {
+    /// Whether it holds for a header with the values that `each` hands out: one that fits is
+    /// enough, or none that does where the answer is turned round.
+    ///
+    /// Source: Envoy 1.40 `HeaderUtility::matchHeaders`, which looks at each value of its own.
+    pub fn holds_for(&self, each: impl FnOnce(&mut dyn FnMut(&str))) -> bool {
+        let (mut present, mut fits) = (false, false);
+        let wanted = self.value.as_ref();
+        each(&mut |value| {
+            present = true;
+            fits |= wanted.is_none_or(|wanted| wanted.matches(value, self.ignore_case));
+        });
+        match wanted {
+            None => present != self.invert,
+            Some(_) if present => fits != self.invert,
+            Some(wanted) if self.missing_as_empty => {
+                wanted.matches("", self.ignore_case) != self.invert
+            }
+            // Envoy: a value condition on a missing header fails, turned round or not.
+            Some(_) => false,
+        }
+    }
+}
+
 /// A condition on one query parameter.
 ///
 /// Source: Envoy `config.route.v3.QueryParameterMatcher`.

@@ -1,10 +1,14 @@
 //! Whether, and after which pause, a request is tried again.
 
+mod asked;
+
 use std::time::Duration;
 
 use rand::Rng;
 
 use crate::route::Retry;
+
+pub use asked::Asked;
 
 /// What a try ended with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +47,7 @@ impl Outcome {
 }
 
 /// A request as the decision sees it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Attempt<'a> {
     /// Request method.
     pub method: &'a str,
@@ -51,6 +55,11 @@ pub struct Attempt<'a> {
     pub tries: u32,
     /// The request can be sent again: its body was kept, and no byte of an answer went downstream.
     pub repeatable: bool,
+    /// The answer has one of [`Retry::response_headers`].
+    pub retriable_header: bool,
+    /// The answer says that a limit of requests was reached (`x-envoy-ratelimited`): only the
+    /// condition of that name holds then.
+    pub rate_limited: bool,
 }
 
 /// Whether another try is made, the budget and circuit breaker permitting.
@@ -65,10 +74,13 @@ pub fn should_retry(outcome: Outcome, policy: &Retry, attempt: &Attempt<'_>) -> 
     if policy.guarded && outcome.reached_upstream() && !is_safe(attempt.method) {
         return false;
     }
-    policy
-        .on
-        .iter()
-        .any(|condition| condition_holds(condition, outcome, &policy.status_codes))
+    if attempt.rate_limited {
+        return policy.on.iter().any(|it| it == "envoy-ratelimited");
+    }
+    policy.on.iter().any(|condition| match condition.as_str() {
+        "retriable-headers" => attempt.retriable_header,
+        condition => condition_holds(condition, outcome, &policy.status_codes),
+    })
 }
 
 /// Methods that change nothing. Source: RFC 9110 section 9.2.1.
@@ -77,7 +89,7 @@ pub fn is_safe(method: &str) -> bool {
 }
 
 /// The names that [`Retry::on`] may hold.
-pub const CONDITIONS: [&str; 14] = [
+pub const CONDITIONS: [&str; 15] = [
     "5xx",
     "gateway-error",
     "reset",
@@ -87,6 +99,7 @@ pub const CONDITIONS: [&str; 14] = [
     "retriable-4xx",
     "retriable-status-codes",
     "retriable-headers",
+    "envoy-ratelimited",
     "cancelled",
     "deadline-exceeded",
     "internal",
@@ -139,16 +152,18 @@ fn condition_holds(condition: &str, outcome: Outcome, codes: &[u16]) -> bool {
     }
 }
 
-/// The pause before try number `tries + 1`: drawn between nothing and `base × (2^tries - 1)`,
-/// at most ten times the base.
+/// The pause before try number `tries + 1`: drawn between nothing and the base interval, which
+/// doubles with each try up to the longest.
 ///
-/// Source: Envoy's fully jittered exponential back-off.
+/// Source: Envoy `JitteredExponentialBackOffStrategy`.
 pub fn back_off(policy: &Retry, tries: u32, rng: &mut impl Rng) -> Duration {
-    let factor = 2_u32
-        .saturating_pow(tries.min(16))
-        .saturating_sub(1)
-        .clamp(1, 10);
-    let longest = policy.base_interval.saturating_mul(factor);
+    let most = if policy.max_interval.is_zero() {
+        policy.base_interval.saturating_mul(10)
+    } else {
+        policy.max_interval
+    };
+    let factor = 2_u32.saturating_pow(tries.saturating_sub(1));
+    let longest = policy.base_interval.saturating_mul(factor).min(most);
     let micros = u64::try_from(longest.as_micros()).unwrap_or(u64::MAX);
     Duration::from_micros(rng.random_range(0..=micros))
 }

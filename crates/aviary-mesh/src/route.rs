@@ -353,7 +353,7 @@ pub struct Redirect {
     pub scheme: Option<String>,
     /// New host.
     pub host: Option<String>,
-    /// New port; 80 for http and 443 for https are left out of the answer.
+    /// New port, which is written even when it is the scheme's own.
     pub port: Option<u16>,
     /// New path.
     pub path: Option<String>,

@@ -2,7 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -111,11 +111,11 @@ impl Identity {
 }
 
 impl Link {
-    /// Who calls, as authorisation sees it.
-    pub(crate) fn caller(&self) -> Caller<'_> {
+    /// Who calls, as authorisation sees it; `client` is the one for whom the peer asks.
+    pub(crate) fn caller(&self, client: IpAddr) -> Caller<'_> {
         Caller {
             direct: self.remote,
-            client: self.remote.ip(),
+            client,
             destination: self.destination,
             encrypted: self.tls().is_some(),
             subject: self.tls().and_then(|peer| peer.subject.as_deref()),

@@ -1,30 +1,40 @@
 //! Sending a request upstream: pick, send, judge, try again, pass the reply on.
 
 mod attempt;
+mod ask;
 mod body;
+mod clock;
 mod mirror;
+mod tries;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Duration;
 
 use aviary_http::{Framing, Name, RequestHead, ResponseHead, Upgrade};
 use aviary_mesh::balance::{Ask, Avoid};
 use aviary_mesh::circuit::Resource;
+use aviary_mesh::listener::HttpChain;
 use aviary_mesh::resolve::Target;
-use aviary_mesh::{outlier, retry};
-use aviary_telemetry::recorder::GrpcStatus;
-use aviary_telemetry::{Flags, Reporter, peer};
+use aviary_mesh::route::{Retry, VirtualHost};
+use aviary_mesh::timeout::Times;
+use aviary_telemetry::{Protocol, Reporter, peer};
 use tokio::time::Instant;
 
 use self::attempt::{Attempt, Broken};
 use self::body::RequestBody;
+use self::clock::Clock;
 use crate::connection::Link;
+use crate::dress::Dress;
 use crate::headers;
 use crate::http::downstream::Downstream;
 use crate::http::tunnel::Tunnel;
 use crate::record::Exchange;
 use crate::reply::{Reply, Reset};
-use crate::upstream::{Active, Choice, Permit, Upstream, count};
+use crate::request::Client;
+use crate::upstream::{Active, Choice, Permit, Upstream};
+
+pub(crate) use clock::Late;
 
 /// What follows on the client's connection.
 pub(crate) enum After {
@@ -36,13 +46,39 @@ pub(crate) enum After {
 
 /// One request that was resolved to a cluster.
 pub(crate) struct Forward<'a> {
+    link: &'a Rc<Link>,
+    chain: &'a HttpChain,
+    host: &'a VirtualHost,
+    target: &'a Target<'a>,
+    upstream: Rc<Upstream>,
+    dress: &'a Dress<'a>,
+    times: Times,
+    retry: Option<Cow<'a, Retry>>,
+    /// A reply that is too late is hidden from the client.
+    hides_timeout: bool,
+}
+
+/// Where a request goes, and what is said of it on the way.
+pub(crate) struct Way<'a> {
     pub(crate) link: &'a Rc<Link>,
+    pub(crate) chain: &'a HttpChain,
+    pub(crate) host: &'a VirtualHost,
     pub(crate) target: &'a Target<'a>,
     pub(crate) upstream: Rc<Upstream>,
-    /// Tries are counted for the endpoint to see.
-    pub(crate) attempts: bool,
-    /// Value of the `server` field of replies.
-    pub(crate) server: &'a str,
+    /// What the reply gets.
+    pub(crate) dress: &'a Dress<'a>,
+}
+
+/// The state of a request over all its tries.
+struct Course {
+    body: RequestBody,
+    clock: Clock,
+    /// It may become something else than HTTP.
+    upgrade: bool,
+    started: Instant,
+    /// Endpoints that were tried.
+    tried: Vec<usize>,
+    tries: u32,
 }
 
 /// A try that brought the head of a reply.
@@ -53,8 +89,48 @@ struct Answer<'a> {
     _active: Active,
 }
 
-impl Forward<'_> {
-    /// Sends the request and passes the reply on to `down`; gives what the connection becomes.
+impl<'a> Forward<'a> {
+    /// Prepares a request of `client` to go its way; what it asks of the proxy is taken out of it.
+    ///
+    /// # Errors
+    /// The reply when it may not.
+    pub(crate) fn new(
+        way: Way<'a>,
+        client: &Client,
+        head: &mut RequestHead,
+        exchange: &Exchange,
+    ) -> Result<Self, Reply> {
+        let Way {
+            link,
+            chain,
+            host,
+            target,
+            upstream,
+            dress,
+        } = way;
+        let mut forward = Self {
+            link,
+            chain,
+            host,
+            target,
+            upstream,
+            dress,
+            times: Times::default(),
+            retry: None,
+            hides_timeout: false,
+        };
+        forward.check_upgrade(head)?;
+        let policy = target.retry;
+        let grpc = exchange.protocol == Protocol::Grpc;
+        forward.times = ask::times(head, target.forward, policy, chain, grpc, client.internal);
+        forward.hides_timeout =
+            client.internal && head.fields.remove(Name::XEnvoyUpstreamRqTimeoutAltResponse);
+        forward.prepare(head, exchange);
+        forward.retry = ask::retries(head, policy, client.internal);
+        Ok(forward)
+    }
+
+    /// Sends the request and passes the reply on to `down`.
     ///
     /// # Errors
     /// The reply to give instead, while none was begun.
@@ -69,43 +145,113 @@ impl Forward<'_> {
             .acquire(Resource::Request)
             .ok_or_else(|| Reply::reset(&Reset::Overflow, false))?;
         self.upstream.on_request();
-        let upgrade = self.upgrade(head)?;
-        self.prepare(head, exchange);
-        let mut body = self.body(head, down).await?;
+        let mut clock = Clock::new(&self.times, self.chain.request_timeout, self.idle_timeout());
+        let body = self.body(head, down, &mut clock).await?;
+        let mut course = Course {
+            body,
+            clock,
+            upgrade: head.connection.upgrade.is_some(),
+            started: Instant::now(),
+            tried: Vec::new(),
+            tries: 0,
+        };
+        self.number(head, &mut course);
         if !self.target.mirrors.is_empty() {
-            mirror::send(self.link, &self.target.mirrors, head, &body);
+            mirror::send(self.link, &self.target.mirrors, head, &course.body);
         }
-        let started = Instant::now();
-        let answer = self.tries(head, upgrade, &mut body, down, exchange).await?;
-        let took = started.elapsed();
+        let answer = self.tries(head, &mut course, down, exchange).await?;
+        let took = course.started.elapsed();
         exchange.answered();
-        self.pass_on(answer, took, permit, body, down, exchange)
+        self.pass_on(answer, took, permit, course, down, exchange)
             .await
     }
 
-    /// Whether the request may become something else than HTTP.
-    fn upgrade(&self, head: &RequestHead) -> Result<bool, Reply> {
+    /// How long nothing may move.
+    fn idle_timeout(&self) -> Option<Duration> {
+        match self.target.forward.idle_timeout {
+            Some(idle) => Some(idle).filter(|idle| !idle.is_zero()),
+            None => self.chain.stream_idle_timeout,
+        }
+    }
+
+    /// Refuses what may not become something else than HTTP.
+    fn check_upgrade(&self, head: &RequestHead) -> Result<(), Reply> {
+        let route = self.target.forward;
+        let allowed = (self.chain.websocket || route.websocket) && !route.no_websocket;
         match head.connection.upgrade {
-            None => Ok(false),
-            Some(Upgrade::WebSocket) if self.target.forward.websocket => Ok(true),
+            None => Ok(()),
+            Some(Upgrade::WebSocket) if allowed => Ok(()),
             Some(_) => Err(Reply::plain(403, "upgrade_failed", "")),
         }
     }
 
     /// Makes the head what goes out.
+    ///
+    /// Source: Envoy `RouteEntryImplBase::finalizeRequestHeaders`.
     fn prepare(&self, head: &mut RequestHead, exchange: &Exchange) {
+        let tells = !self.chain.suppress_envoy_headers;
+        headers::apply(&mut head.fields, self.target.request_edits);
+        let (route, branch) = (self.target.forward, self.target.branch);
+        match self.target.host.as_deref() {
+            None => {}
+            // That a branch did it is not told.
+            Some(host)
+                if route.host_rewrite.is_none() && branch.host_rewrite.as_deref() == Some(host) =>
+            {
+                head.set_authority(host);
+            }
+            Some(host) => self.set_host(head, host),
+        }
         if let Some(path) = &self.target.path {
+            if tells {
+                let before = head.path().to_owned();
+                let fields = &mut head.fields;
+                fields.set(Name::XEnvoyOriginalPath, before.as_bytes());
+            }
             head.set_path(path);
         }
-        if let Some(host) = &self.target.host {
-            head.set_authority(host);
+        if exchange.reporter() == Reporter::Source
+            && let Some(own) = self.link.worker.peer_header()
+        {
+            head.fields.set(peer::HEADER, own);
         }
-        for edits in self.target.request_edits {
-            headers::edit(&mut head.fields, edits);
+    }
+
+    /// Another host, and what it was before.
+    ///
+    /// Source: Envoy `Http::Utility::updateAuthority`.
+    fn set_host(&self, head: &mut RequestHead, host: &str) {
+        let before = head.authority().to_owned();
+        if self.target.forward.append_forwarded_host {
+            headers::append_to_list(&mut head.fields, Name::XForwardedHost, ",", &before);
         }
-        if exchange.reporter() == Reporter::Source {
-            head.fields
-                .set(peer::HEADER, self.link.worker.peer_header());
+        if !self.chain.suppress_envoy_headers {
+            let fields = &mut head.fields;
+            fields.set(Name::XEnvoyOriginalHost, before.as_bytes());
+        }
+        head.set_authority(host);
+    }
+
+    /// Counts a try, and tells of it.
+    fn number(&self, head: &mut RequestHead, course: &mut Course) {
+        course.tries += 1;
+        if self.host.include_attempt_count {
+            let tries = u64::from(course.tries);
+            headers::set_number(&mut head.fields, "x-envoy-attempt-count", tries);
+        }
+        if self.host.attempt_count_in_response {
+            self.dress.tried(course.tries);
+        }
+        let elapsed = if course.tries > 1 {
+            course.started.elapsed()
+        } else {
+            Duration::ZERO
+        };
+        if !self.chain.suppress_envoy_headers
+            && let Some(expected) = self.times.expected(elapsed)
+        {
+            let millis = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
+            headers::set_number(&mut head.fields, "x-envoy-expected-rq-timeout-ms", millis);
         }
     }
 
@@ -114,134 +260,37 @@ impl Forward<'_> {
         &self,
         head: &RequestHead,
         down: &mut Downstream<'_>,
+        clock: &mut Clock,
     ) -> Result<RequestBody, Reply> {
         let mirrored = !self.target.mirrors.is_empty();
         let wanted = match head.framing {
             framing if framing.is_empty() => return Ok(RequestBody::none()),
             Framing::Length(length) => {
-                length <= body::KEEP_LIMIT as u64 && (mirrored || self.target.retry.is_some())
+                length <= body::KEEP_LIMIT as u64 && (mirrored || self.retry.is_some())
             }
             _ => mirrored,
         };
-        if !wanted {
-            return Ok(RequestBody::streamed());
+        if wanted {
+            RequestBody::gather(down, clock).await
+        } else {
+            Ok(RequestBody::streamed())
         }
-        RequestBody::gather(down)
-            .await
-            .map_err(|_| Reply::bad_request("downstream_request_body_broken"))
-    }
-
-    /// Tries until there is an answer to give back.
-    async fn tries<'a>(
-        &'a self,
-        head: &mut RequestHead,
-        upgrade: bool,
-        body: &mut RequestBody,
-        down: &mut Downstream<'_>,
-        exchange: &mut Exchange,
-    ) -> Result<Answer<'a>, Reply> {
-        let mut tried = Vec::new();
-        let mut tries = 0;
-        let mut deadline = None;
-        loop {
-            tries += 1;
-            if self.attempts {
-                headers::set_number(&mut head.fields, "x-envoy-attempt-count", u64::from(tries));
-            }
-            let result = self
-                .once(
-                    head,
-                    upgrade,
-                    body,
-                    down,
-                    exchange,
-                    (&tried, tries > 1),
-                    &mut deadline,
-                )
-                .await;
-            let (outcome, choice) = match &result {
-                Ok(answer) => (status_of(&answer.head), Some(&answer.choice)),
-                Err(broken) => (broken.outcome, broken.choice.as_ref()),
-            };
-            let index = choice.map(|choice| {
-                self.judge(choice, outcome);
-                choice.index
-            });
-            if matches!(&result, Err(broken) if broken.is_final) {
-                return result.map_err(|broken| broken.reply);
-            }
-            let again = self.again(head, body, outcome, tries, exchange);
-            let Some((pause, _permit)) = again else {
-                return result.map_err(|broken| broken.reply);
-            };
-            tried.extend(index);
-            if let Ok(answer) = result {
-                answer.attempt.drop_reply();
-            }
-            body.rewind();
-            count(&self.upstream.counters.retries);
-            tokio::time::sleep(pause).await;
-        }
-    }
-
-    /// The pause before another try, when there is to be one.
-    fn again(
-        &self,
-        head: &RequestHead,
-        body: &RequestBody,
-        outcome: retry::Outcome,
-        tries: u32,
-        exchange: &mut Exchange,
-    ) -> Option<(Duration, Permit)> {
-        let policy = self.target.retry?;
-        let worker = &self.link.worker;
-        let attempt = retry::Attempt {
-            method: head.method(),
-            tries,
-            repeatable: body.is_repeatable(),
-        };
-        if !retry::should_retry(outcome, policy, &attempt) {
-            let first = retry::Attempt {
-                tries: 0,
-                ..attempt
-            };
-            if tries > policy.attempts && retry::should_retry(outcome, policy, &first) {
-                exchange.flag(Flags::UPSTREAM_RETRY_LIMIT_EXCEEDED);
-            }
-            return None;
-        }
-        if !self.upstream.may_retry(worker.now()) {
-            exchange.flag(Flags::UPSTREAM_RETRY_LIMIT_EXCEEDED);
-            return None;
-        }
-        let permit = self.upstream.acquire(Resource::Retry)?;
-        Some((
-            worker.random(|rng| retry::back_off(policy, tries, rng)),
-            permit,
-        ))
     }
 
     /// One try: an endpoint, a connection, the head of an answer.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the state of one request, by its parts"
-    )]
-    async fn once<'a>(
-        &'a self,
-        head: &RequestHead,
-        upgrade: bool,
-        body: &mut RequestBody,
+    async fn once<'b>(
+        &'b self,
+        head: &mut RequestHead,
+        course: &mut Course,
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
-        (tried, retried): (&[usize], bool),
-        deadline: &mut Option<Instant>,
-    ) -> Result<Answer<'a>, Broken> {
+    ) -> Result<Answer<'b>, Broken> {
         let worker = &self.link.worker;
         let ask = Ask {
             hash: self.target.hash.value,
             avoid: Avoid {
-                tried,
-                attempts: self.target.retry.map_or(0, |retry| retry.avoid_previous),
+                tried: &course.tried,
+                attempts: self.retry.as_ref().map_or(0, |retry| retry.avoid_previous),
             },
             now: worker.now(),
         };
@@ -251,20 +300,16 @@ impl Forward<'_> {
             return Err(Broken::not_tried(Reply::no_endpoint()));
         };
         exchange.chose(&choice);
+        if self.target.forward.auto_host_rewrite
+            && let Some(host) = &choice.hostname
+        {
+            self.set_host(head, host);
+        }
         let active = choice.host.enter();
-        let mut attempt = Attempt::new(self, retried);
+        let mut attempt = Attempt::new(self, course.tries > 1);
         let mut answer = worker.take_head();
         let sent = attempt
-            .send(
-                head,
-                upgrade,
-                body,
-                down,
-                &choice,
-                deadline,
-                &mut answer,
-                exchange,
-            )
+            .send(head, course, down, &choice, &mut answer, exchange)
             .await;
         match sent {
             Ok(()) => Ok(Answer {
@@ -280,55 +325,45 @@ impl Forward<'_> {
         }
     }
 
-    /// Tells outlier detection.
-    fn judge(&self, choice: &Choice, outcome: retry::Outcome) {
-        let seen = match outcome {
-            retry::Outcome::Status { status, .. } => outlier::Outcome::Status(status),
-            retry::Outcome::PerTryTimeout => outlier::Outcome::TimedOut,
-            retry::Outcome::NotTried => return,
-            _ => outlier::Outcome::ConnectionFailed,
-        };
-        let (worker, address) = (&self.link.worker, choice.host.address());
-        worker.random(|rng| self.upstream.on_outcome(address, seen, worker.now(), rng));
-    }
-
     /// Gives the reply to the client.
     async fn pass_on(
         &self,
         mut answer: Answer<'_>,
         took: Duration,
         permit: Permit,
-        body: RequestBody,
+        mut course: Course,
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
     ) -> Result<Option<Tunnel>, Reply> {
         let head = &mut answer.head;
-        exchange.learn(head);
         let switching = head.status() == 101;
-        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        headers::set_number(&mut head.fields, "x-envoy-upstream-service-time", millis);
-        for edits in self.target.response_edits {
-            headers::edit(&mut head.fields, edits);
+        if switching && !(course.upgrade && head.connection.upgrade == Some(Upgrade::WebSocket)) {
+            return Err(Reply::reset(&Reset::Protocol, course.tries > 1));
         }
-        let hash = &self.target.hash;
-        let followed =
-            || self.target.forward.hash_split || self.upstream.policy().balance.is_hashing();
-        if let Some(cookie) = hash.cookie.filter(|_| followed()) {
-            head.fields
-                .append("set-cookie", cookie.to_string().as_bytes());
+        exchange.learn(head);
+        self.dress.endpoints(&mut head.fields, took);
+        if let Some(cookie) = self.target.hash.cookie.filter(|_| self.follows_hash()) {
+            let fields = &mut head.fields;
+            fields.append(Name::SetCookie, cookie.to_string().as_bytes());
         }
+        self.dress.hop(head, self.link.worker.dates());
         if switching {
             return self.switch(answer, permit, down, exchange);
         }
-        exchange.dress(head, down, self.server);
+        exchange.dress(head, down, "");
         if let Err(error) = down.respond(head) {
             tracing::debug!(%error, "the client is gone");
             exchange.client_left();
             return Ok(None);
         }
         self.link.worker.keep_head(answer.head);
-        answer.attempt.pass_body(body, down, exchange).await;
+        answer.attempt.pass_body(&mut course, down, exchange).await;
         Ok(None)
+    }
+
+    /// Whether something was chosen by the request's hash.
+    fn follows_hash(&self) -> bool {
+        self.target.forward.hash_split || self.upstream.policy().balance.is_hashing()
     }
 
     /// Joins both connections: the client has asked, and the endpoint has agreed.
@@ -339,28 +374,16 @@ impl Forward<'_> {
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
     ) -> Result<Option<Tunnel>, Reply> {
-        let agreed = answer.head.connection.upgrade == Some(Upgrade::WebSocket);
         let tunnel = answer
             .attempt
             .into_tunnel()
-            .filter(|_| agreed)
-            .ok_or_else(|| Reply::reset(&Reset::Terminated, false))?;
-        exchange.dress(&mut answer.head, down, self.server);
+            .ok_or_else(|| Reply::reset(&Reset::Protocol, false))?;
+        exchange.dress(&mut answer.head, down, "");
         if down.respond(&answer.head).is_err() {
             exchange.client_left();
             return Ok(None);
         }
-        Ok(Some(tunnel.holding((permit, answer._active))))
-    }
-}
-
-fn status_of(head: &ResponseHead) -> retry::Outcome {
-    let grpc_status = head
-        .fields
-        .get(Name::GrpcStatus)
-        .and_then(|status| GrpcStatus::parse(status).number());
-    retry::Outcome::Status {
-        status: head.status(),
-        grpc_status: grpc_status.map(u16::from),
+        let idle = self.idle_timeout();
+        Ok(Some(tunnel.holding(idle, (permit, answer._active))))
     }
 }

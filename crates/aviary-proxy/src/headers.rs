@@ -1,28 +1,64 @@
-//! Edits of heads: what routes ask for, and what an edge believes of nobody.
+//! Edits of heads: what routes ask for, and what is believed of whom.
 
-use aviary_http::Fields;
-use aviary_mesh::route::HeaderEdits;
+mod edits;
 
-/// Removes what an edge believes of nobody: who forwarded, and Envoy's own controls.
-pub(crate) fn strip_claims(fields: &mut Fields) {
+use aviary_http::{Fields, Name};
+
+pub(crate) use edits::apply;
+
+/// Removes what an edge believes of nobody: who forwarded, and what other proxies say. An internal
+/// client keeps the proxy's own controls, and `x-forwarded-for` may stay.
+pub(crate) fn strip_claims(fields: &mut Fields, internal: bool, keep_forwarded_for: bool) {
     let starts = |name: &[u8], part: &[u8]| {
         name.get(..part.len())
             .is_some_and(|head| head.eq_ignore_ascii_case(part))
     };
-    fields.remove_where(|_, name| starts(name, b"x-envoy-") || starts(name, b"x-forwarded-"));
+    fields.remove_where(|known, name| {
+        (starts(name, b"x-envoy-") && !internal)
+            || (starts(name, b"x-forwarded-")
+                && known != Name::XForwardedClientCert
+                && !(keep_forwarded_for && known == Name::XForwardedFor))
+    });
 }
 
-/// Applies edits: removals, then overwrites, then additions. `host` is not touched here.
-pub(crate) fn edit(fields: &mut Fields, edits: &HeaderEdits) {
-    for name in &edits.remove {
-        fields.remove(name.as_str());
+/// Removes the headers by which trusted clients steer a proxy.
+///
+/// Source: Envoy `ConnectionManagerUtility::mutateRequestHeaders`.
+pub(crate) fn strip_controls(fields: &mut Fields, edge: bool) {
+    if fields.named().any(|(name, ..)| is_control(name, edge)) {
+        fields.remove_where(|name, _| is_control(name, edge));
     }
-    for (name, value) in &edits.set {
-        fields.set(name.as_str(), value.as_bytes());
+}
+
+fn is_control(name: Name, edge: bool) -> bool {
+    match name {
+        Name::XEnvoyInternal
+        | Name::XEnvoyRetriableStatusCodes
+        | Name::XEnvoyRetriableHeaderNames
+        | Name::XEnvoyRetryOn
+        | Name::XEnvoyRetryGrpcOn
+        | Name::XEnvoyMaxRetries
+        | Name::XEnvoyUpstreamAltStat
+        | Name::XEnvoyUpstreamRqTimeoutMs
+        | Name::XEnvoyUpstreamRqPerTryTimeoutMs
+        | Name::XEnvoyUpstreamRqTimeoutAltResponse
+        | Name::XEnvoyExpectedRqTimeoutMs
+        | Name::XEnvoyForceTrace
+        | Name::XEnvoyIpTags
+        | Name::XEnvoyHedgeOnPerTryTimeout => true,
+        Name::XEnvoyDecoratorOperation
+        | Name::XEnvoyDownstreamServiceCluster
+        | Name::XEnvoyDownstreamServiceNode => edge,
+        _ => false,
     }
-    for (name, value) in &edits.add {
-        fields.append(name.as_str(), value.as_bytes());
-    }
+}
+
+/// Appends to a field that is a list.
+pub(crate) fn append_to_list(fields: &mut Fields, name: Name, separator: &str, value: &str) {
+    let all = fields
+        .joined(name)
+        .map(|before| format!("{before}{separator}{value}"));
+    fields.set(name, all.as_deref().unwrap_or(value).as_bytes());
 }
 
 /// Sets a field to a number.
@@ -55,27 +91,47 @@ mod tests {
     }
 
     #[test]
-    fn edit_order_is_remove_set_add() {
-        let edits = HeaderEdits {
-            remove: vec!["a".into(), "b".into()],
-            set: vec![("b".into(), "1".into())],
-            add: vec![("b".into(), "2".into())],
-            ..HeaderEdits::default()
-        };
-        let mut got = fields(&[("a", "0"), ("b", "0")]);
-        edit(&mut got, &edits);
-        assert_eq!(got, fields(&[("b", "1"), ("b", "2")]));
-    }
-
-    #[test]
     fn strip_claims_leaves_the_rest() {
-        let mut got = fields(&[
+        let came = fields(&[
             ("x-forwarded-for", "1"),
             ("X-Envoy-Retry-On", "5xx"),
             ("x-b", "1"),
         ]);
-        strip_claims(&mut got);
-        assert_eq!(got, fields(&[("x-b", "1")]));
+        for (internal, keep, left) in [
+            (false, false, &["x-b"][..]),
+            (true, false, &["X-Envoy-Retry-On", "x-b"]),
+            (false, true, &["x-forwarded-for", "x-b"]),
+        ] {
+            let mut got = came.clone();
+            strip_claims(&mut got, internal, keep);
+            let names: Vec<_> = got.iter().map(|(name, _)| name).collect();
+            assert_eq!(
+                names,
+                left.iter().map(|it| it.as_bytes()).collect::<Vec<_>>()
+            );
+        }
+    }
+
+    #[test]
+    fn strip_controls_at_an_edge_removes_more() {
+        let came = fields(&[
+            ("x-envoy-max-retries", "1"),
+            ("x-envoy-decorator-operation", "a"),
+            ("x-envoy-original-path", "/"),
+        ]);
+        let mut inside = came.clone();
+        strip_controls(&mut inside, false);
+        assert_eq!(inside.len(), 2);
+        let mut edge = came;
+        strip_controls(&mut edge, true);
+        assert_eq!(edge, fields(&[("x-envoy-original-path", "/")]));
+    }
+
+    #[test]
+    fn append_to_list_makes_one_field() {
+        let mut got = fields(&[("via", "a"), ("via", "b")]);
+        append_to_list(&mut got, Name::Via, ", ", "c");
+        assert_eq!(got, fields(&[("via", "a,b, c")]));
     }
 
     #[test]

@@ -8,5 +8,6 @@ pub(crate) mod heads;
 pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod serve;
+pub(crate) mod terms;
 pub(crate) mod timer;
 pub(crate) mod tunnel;

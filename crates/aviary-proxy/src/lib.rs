@@ -22,6 +22,8 @@ mod request;
 mod forward;
 mod tcp;
 mod reply;
+mod dress;
+mod date;
 mod record;
 mod otlp;
 mod headers;

@@ -253,8 +253,8 @@ impl Exchange {
         if !server.is_empty() {
             head.fields.set(Name::Server, server.as_bytes());
         }
-        if self.peer_told {
-            head.fields.set(peer::HEADER, worker.peer_header());
+        if let Some(own) = worker.peer_header().filter(|_| self.peer_told) {
+            head.fields.set(peer::HEADER, own);
         } else {
             head.fields.remove(peer::HEADER);
         }
@@ -388,7 +388,7 @@ impl Exchange {
         let Some(logs) = &telling.logs else { return };
         let seen = head.map(|head| Seen {
             head,
-            caller: self.link.caller(),
+            caller: self.link.caller(self.link.remote.ip()),
         });
         let chosen = logs.choose(&Facts {
             code: self.code,

@@ -4,9 +4,12 @@
 
 use std::borrow::Cow;
 
-use aviary_http::{Name, ResponseHead};
+use aviary_http::{Fields, Key, Name, ResponseHead};
 use aviary_telemetry::Flags;
 use bytes::Bytes;
+
+use crate::forward::Late;
+use crate::headers;
 
 /// A reply that the proxy gives itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +26,10 @@ pub(crate) struct Reply {
     pub(crate) upstream_failure: Cow<'static, str>,
     /// A circuit breaker is open, or memory is short: the reply says so in a header.
     pub(crate) overloaded: bool,
-    /// Value of `location`.
-    pub(crate) location: Option<String>,
+    /// Fields that it has; few have any.
+    pub(crate) fields: Option<Box<Fields>>,
+    /// For callers of gRPC, instead of what follows from `status`.
+    pub(crate) grpc_status: Option<u32>,
     /// Nobody is there to be given it.
     pub(crate) unwanted: bool,
 }
@@ -62,7 +67,8 @@ impl Reply {
             body: body.into(),
             upstream_failure: Cow::Borrowed(""),
             overloaded: false,
-            location: None,
+            fields: None,
+            grpc_status: None,
             unwanted: false,
         }
     }
@@ -79,9 +85,10 @@ impl Reply {
         Self::flagged(404, Flags::NO_ROUTE, "route_not_found", "")
     }
 
-    /// The route's cluster does not exist.
-    pub(crate) fn no_cluster() -> Self {
-        Self::flagged(503, Flags::NO_CLUSTER, "cluster_not_found", "")
+    /// The route's cluster does not exist; a `status` of 0 means 503.
+    pub(crate) fn no_cluster(status: u16) -> Self {
+        let status = if status == 0 { 503 } else { status };
+        Self::flagged(status, Flags::NO_CLUSTER, "cluster_not_found", "")
     }
 
     /// No endpoint may be given the request.
@@ -104,44 +111,69 @@ impl Reply {
         }
     }
 
-    /// The request's time is over.
-    pub(crate) fn timeout() -> Self {
-        Self::flagged(
-            504,
-            Flags::UPSTREAM_REQUEST_TIMEOUT,
-            "response_timeout",
-            "upstream request timeout",
-        )
+    /// A time ran out; `requested` says that all of the request came.
+    ///
+    /// Source: Envoy `Filter::onStreamMaxDurationReached`, `ActiveStream::onIdleTimeout`,
+    /// `Http::Utility::maybeRequestTimeoutCode`.
+    pub(crate) fn late(late: Late, requested: bool) -> Self {
+        let (flags, details) = Self::late_words(late);
+        let (status, body) = match late {
+            Late::Whole | Late::Try | Late::TryIdle => (504, "upstream request timeout"),
+            Late::Slow => (408, "request timeout"),
+            Late::Request if requested => (504, "request timeout"),
+            Late::Request => (408, "request timeout"),
+            Late::Stream if requested => (504, "downstream duration timeout"),
+            Late::Stream => (408, "downstream duration timeout"),
+            Late::Idle if requested => (504, "stream timeout"),
+            Late::Idle => (408, "stream timeout"),
+        };
+        Self::flagged(status, flags, details, body)
     }
 
-    /// The try's time is over.
-    pub(crate) fn per_try_timeout() -> Self {
-        Self::flagged(
-            504,
-            Flags::UPSTREAM_REQUEST_TIMEOUT,
-            "upstream_per_try_timeout",
-            "upstream request timeout",
-        )
+    /// The flag and the details of a time that ran out.
+    pub(crate) fn late_words(late: Late) -> (Flags, &'static str) {
+        match late {
+            Late::Whole => (Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout"),
+            Late::Try => (Flags::UPSTREAM_REQUEST_TIMEOUT, "upstream_per_try_timeout"),
+            Late::TryIdle => (
+                Flags::UPSTREAM_REQUEST_TIMEOUT,
+                "upstream_per_try_idle_timeout",
+            ),
+            Late::Slow => (Flags::DOWNSTREAM_PROTOCOL_ERROR, "request_body_too_slow"),
+            Late::Request => (Flags::NONE, "request_overall_timeout"),
+            Late::Stream => (Flags::DURATION_TIMEOUT, "max_duration_timeout"),
+            Late::Idle => (Flags::STREAM_IDLE_TIMEOUT, "stream_idle_timeout"),
+        }
+    }
+
+    /// The same, but the client is given 204, as it asked for by
+    /// `x-envoy-upstream-rq-timeout-alt-response`.
+    pub(crate) fn hidden(self) -> Self {
+        Self {
+            status: 204,
+            body: Cow::Borrowed(""),
+            ..self
+        }
     }
 
     /// An injected abort.
-    pub(crate) fn abort(status: u16) -> Self {
-        Self::flagged(
-            status,
-            Flags::FAULT_INJECTED,
-            "fault_filter_abort",
-            "fault filter abort",
-        )
+    pub(crate) fn abort(status: u16, grpc_status: Option<u32>) -> Self {
+        Self {
+            grpc_status,
+            ..Self::flagged(
+                status,
+                Flags::FAULT_INJECTED,
+                "fault_filter_abort",
+                "fault filter abort",
+            )
+        }
     }
 
-    /// The client broke off in its body, or broke the protocol.
-    pub(crate) fn bad_request(details: &'static str) -> Self {
-        Self::flagged(
-            400,
-            Flags::DOWNSTREAM_PROTOCOL_ERROR,
-            details,
-            "Bad Request",
-        )
+    /// The same with one field more.
+    pub(crate) fn with<'k>(mut self, name: impl Into<Key<'k>>, value: impl AsRef<[u8]>) -> Self {
+        let fields = self.fields.get_or_insert_default();
+        fields.append(name, value.as_ref());
+        self
     }
 
     /// A stream that broke; `retried` says that it was not the first.
@@ -194,7 +226,8 @@ impl Reply {
             body: body.into(),
             upstream_failure: failure.into(),
             overloaded: *reset == Reset::Overflow,
-            location: None,
+            fields: None,
+            grpc_status: None,
             unwanted: false,
         }
     }
@@ -218,29 +251,22 @@ impl Reply {
         Self::flagged(error.status(), flags, error.detail(), "")
     }
 
-    /// The client sends its request too slowly.
-    pub(crate) fn slow_request() -> Self {
-        Self::flagged(
-            408,
-            Flags::DOWNSTREAM_PROTOCOL_ERROR,
-            "request_body_too_slow",
-            "request timeout",
-        )
-    }
-
     /// As head and body; to a caller of gRPC in its own form.
     pub(crate) fn into_parts(self, grpc: bool) -> (ResponseHead, Bytes) {
         let mut head = ResponseHead::new(self.status);
+        if let Some(fields) = self.fields {
+            head.fields = *fields;
+        }
         let fields = &mut head.fields;
         if self.overloaded {
             fields.append("x-envoy-overloaded", b"true");
         }
-        if let Some(location) = &self.location {
-            fields.append(Name::Location, location.as_bytes());
-        }
-        if grpc {
+        if grpc || self.grpc_status.is_some() {
             fields.append(Name::ContentType, b"application/grpc");
-            fields.append(Name::GrpcStatus, grpc_status(self.status));
+            match self.grpc_status {
+                Some(status) => headers::set_number(fields, "grpc-status", u64::from(status)),
+                None => fields.append(Name::GrpcStatus, grpc_status(self.status)),
+            }
             if !self.body.is_empty() {
                 fields.append(Name::GrpcMessage, encoded(&self.body).as_bytes());
             }

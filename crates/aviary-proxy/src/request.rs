@@ -1,24 +1,28 @@
 //! The way of one request: identify, prepare, resolve, forward or answer, record.
 
+mod accept;
+mod cert;
+mod client;
+
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::rc::Rc;
 
-use aviary_http::{Key, Name, RequestHead, Scheme};
+use aviary_http::{Key, Method, Name, RequestHead};
 use aviary_mesh::filters::{self, Passage, Stop};
 use aviary_mesh::listener::{Direction, HttpChain};
 use aviary_mesh::rbac;
 use aviary_mesh::resolve::{self, Caller, Decision, Head, Outcome};
-use aviary_mesh::tls::misdirected;
-use aviary_telemetry::{Flags, Protocol, peer, trace};
+use aviary_telemetry::{Flags, Protocol, peer};
 
 use crate::connection::{Identity, Link};
-use crate::forward::{After, Forward};
-use crate::headers;
+use crate::dress::Dress;
+use crate::forward::{After, Forward, Way};
 use crate::http::downstream::Downstream;
 use crate::http::tunnel::Tunnel;
 use crate::record::Exchange;
 use crate::reply::Reply;
+
+pub(crate) use client::Client;
 
 /// A request as the rules see it.
 pub(crate) struct Seen<'a> {
@@ -83,34 +87,41 @@ pub(crate) async fn handle(
         return After::Over;
     };
     let mut exchange = Exchange::begin(link, identity, spoken(head));
-    let answer = answer(link, identity, chain, head, down, &mut exchange).await;
+    let mut dress = Dress::new(chain);
+    dress.bodiless(head.known_method() == Method::Head);
+    let answer = answer(link, identity, &mut dress, head, down, &mut exchange).await;
     match answer {
         Ok(None) => {}
         Ok(Some(tunnel)) => return After::Tunnel(tunnel, Box::new(exchange)),
-        Err(reply) => give(reply, chain, down, &mut exchange).await,
+        Err(reply) => give(reply, link, &dress, down, &mut exchange).await,
     }
     exchange.over(head);
     After::Over
 }
 
 /// Gives a reply of the proxy's own.
-async fn give(reply: Reply, chain: &HttpChain, down: &mut Downstream<'_>, exchange: &mut Exchange) {
+async fn give(
+    reply: Reply,
+    link: &Link,
+    dress: &Dress<'_>,
+    down: &mut Downstream<'_>,
+    exchange: &mut Exchange,
+) {
     exchange.note(&reply);
     if reply.unwanted {
         down.abort();
         exchange.client_left();
         return;
     }
-    if !down.is_request_over() {
-        // What is left of the body would be taken for the next request.
-        down.close_after();
-    }
+    down.skip_request().await;
     let code = reply.status;
     let (mut head, body) = reply.into_parts(exchange.protocol == Protocol::Grpc);
-    exchange.dress(&mut head, down, &chain.server_name);
+    dress.own(&mut head.fields);
+    dress.hop(&mut head, link.worker.dates());
+    exchange.dress(&mut head, down, "");
     exchange.code = code;
     exchange.sent = body.len() as u64;
-    match down.reply(&mut head, body).await {
+    match down.reply(&mut head, body, dress.is_bodiless()).await {
         Ok(()) => exchange.complete(),
         Err(error) => {
             tracing::debug!(%error, "the client is gone");
@@ -137,16 +148,26 @@ pub(crate) async fn refuse(
     let mut exchange = Exchange::begin(link, identity, Protocol::Http);
     let reply = Reply {
         flags: Flags::DOWNSTREAM_PROTOCOL_ERROR,
-        ..Reply::plain(status, details, "")
+        ..Reply::plain(status, details, reason(status))
     };
     down.close_after();
-    give(reply, chain, down, &mut exchange).await;
+    give(reply, link, &Dress::new(chain), down, &mut exchange).await;
 }
 
-async fn answer(
+/// What Envoy says to a message that is none.
+fn reason(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        414 => "URI Too Long",
+        431 => "Request Header Fields Too Large",
+        _ => "",
+    }
+}
+
+async fn answer<'a>(
     link: &Rc<Link>,
-    identity: &Identity,
-    chain: &HttpChain,
+    identity: &'a Identity,
+    dress: &mut Dress<'a>,
     head: &mut RequestHead,
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
@@ -154,26 +175,40 @@ async fn answer(
     if link.worker.gate().refuses_request() {
         return Err(Reply::overloaded());
     }
-    exchange.traced(accept(link, identity, chain, head)?);
+    let chain = dress.chain();
+    let (client, trace) = accept::accept(link, identity, chain, head)?;
+    exchange.traced(trace);
+    dress.accepted(&head.fields);
     meet_peer(link, identity, chain, head, exchange);
     let table = identity.table().ok_or_else(Reply::no_route)?;
     let seen = Seen {
         head,
-        caller: link.caller(),
+        caller: link.caller(client.address),
     };
     let (decision, passage) = link.worker.random(|rng| {
         let decision = resolve::request(table, &seen, rng);
         let passage = filters::pass(&chain.filters, &decision, &seen, rng);
         (decision, passage)
     });
-    act(link, chain, (decision, passage), head, down, exchange).await
+    dress.decided(&decision, passage.cors.clone());
+    act(
+        link,
+        dress,
+        &client,
+        (decision, passage),
+        head,
+        down,
+        exchange,
+    )
+    .await
 }
 
 /// Does what was decided.
-async fn act(
+async fn act<'a>(
     link: &Rc<Link>,
-    chain: &HttpChain,
-    (decision, passage): (Decision<'_>, Passage<'_>),
+    dress: &Dress<'a>,
+    client: &Client,
+    (decision, passage): (Decision<'a>, Passage<'a>),
     head: &mut RequestHead,
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
@@ -197,84 +232,49 @@ async fn act(
     if let Some(stop) = passage.stop {
         return Err(stopped(stop));
     }
-    match decision.outcome {
-        Outcome::NotFound => Err(Reply::no_route()),
-        Outcome::Direct { status, body } => {
+    match (decision.outcome, decision.virtual_host) {
+        (Outcome::Direct { status, body }, _) => {
             Err(Reply::plain(status, "direct_response", body.to_owned()))
         }
-        Outcome::Redirect { status, location } => Err(Reply {
-            location: Some(location),
-            ..Reply::plain(status, "direct_response", "")
-        }),
-        Outcome::Forward(target) => {
-            let upstream = upstream.ok_or_else(Reply::no_cluster)?;
-            let attempts = decision
-                .virtual_host
-                .is_some_and(|host| host.include_attempt_count);
-            let forward = Forward {
+        (Outcome::Redirect { status, location }, _) => {
+            Err(Reply::plain(status, "direct_response", "").with(Name::Location, location))
+        }
+        (Outcome::Forward(target), Some(host)) => {
+            let upstream =
+                upstream.ok_or_else(|| Reply::no_cluster(target.forward.no_cluster_status))?;
+            let way = Way {
                 link,
+                chain: dress.chain(),
+                host,
                 target: &target,
                 upstream,
-                attempts,
-                server: &chain.server_name,
+                dress,
             };
+            let forward = Forward::new(way, client, head, exchange)?;
             forward.run(head, down, exchange).await
         }
+        _ => Err(Reply::no_route()),
     }
 }
 
 /// The answer to a request that a filter does not let pass.
 fn stopped(stop: Stop<'_>) -> Reply {
     match stop {
-        Stop::Abort { status, .. } => Reply::abort(status),
-        Stop::Preflight(_) => Reply::plain(200, "cors_response", ""),
+        Stop::Abort {
+            status,
+            grpc_status,
+        } => Reply::abort(status, grpc_status),
+        Stop::Preflight(headers) => {
+            let reply = Reply::plain(200, "cors_response", "");
+            headers.into_iter().fold(reply, |reply, (name, value)| {
+                reply.with(name, value.into_owned())
+            })
+        }
         Stop::Denied { policy } => Reply {
             details: rbac::details(policy).into(),
             ..Reply::plain(403, "", "RBAC: access denied")
         },
     }
-}
-
-/// Checks a request and gives it the headers of this hop; tells its place in a trace.
-fn accept(
-    link: &Link,
-    identity: &Identity,
-    chain: &HttpChain,
-    head: &mut RequestHead,
-) -> Result<Option<trace::Context>, Reply> {
-    if head.known_method() == aviary_http::Method::Connect {
-        return Err(Reply::plain(405, "connect_not_supported", ""));
-    }
-    if link.tls().is_some() {
-        if misdirected(identity.server_names(), head.authority()) {
-            return Err(Reply::plain(421, "misdirected_request", ""));
-        }
-        head.set_scheme(Scheme::Https);
-    }
-    let trust = if !chain.use_remote_address || is_near(link.remote.ip()) {
-        trace::Trust::Caller
-    } else {
-        trace::Trust::Nobody
-    };
-    let fields = &mut head.fields;
-    if chain.use_remote_address {
-        headers::strip_claims(fields);
-        fields.append(Name::XForwardedFor, link.remote_text().as_bytes());
-    }
-    if !fields.contains(Name::XForwardedProto) {
-        let proto: &[u8] = if link.tls().is_some() {
-            b"https"
-        } else {
-            b"http"
-        };
-        fields.append(Name::XForwardedProto, proto);
-    }
-    // Who the client is, is said by its certificate alone.
-    fields.remove("x-forwarded-client-cert");
-    let settings = &identity.telling().tracing;
-    Ok(link
-        .worker
-        .random(|rng| trace::prepare(fields, trust, settings, rng)))
 }
 
 /// Learns who calls, on the way in; the header is for proxies only and goes no further.
@@ -297,14 +297,6 @@ fn meet_peer(
         }
     }
     head.fields.remove(peer::HEADER);
-}
-
-/// On this machine or in a private network, where Envoy takes a client for its own.
-fn is_near(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_loopback() || address.is_private(),
-        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
-    }
 }
 
 fn spoken(head: &RequestHead) -> Protocol {

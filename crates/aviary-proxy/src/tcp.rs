@@ -68,7 +68,7 @@ async fn connect(
     exchange: &mut Exchange,
 ) -> Result<(Stream, Permit), Reply> {
     let worker = &link.worker;
-    let upstream = upstream.ok_or_else(Reply::no_cluster)?;
+    let upstream = upstream.ok_or_else(|| Reply::no_cluster(0))?;
     // Going where the client already is would come back here for ever.
     let destination = (!link.direct).then_some(link.destination);
     let ask = Ask {
@@ -142,7 +142,11 @@ async fn pass(
 }
 
 /// Inside the kernel when nothing is encrypted, else through this process.
-async fn move_all(mut client: Stream, mut endpoint: Stream, counts: &Counts) -> io::Result<()> {
+pub(crate) async fn move_all(
+    mut client: Stream,
+    mut endpoint: Stream,
+    counts: &Counts,
+) -> io::Result<()> {
     if client.tls().is_some() || endpoint.tls().is_some() {
         return copy::both(&mut client, &mut endpoint, counts).await;
     }

@@ -145,6 +145,8 @@ pub(crate) struct Choice {
     pub(crate) host: Rc<Host>,
     /// What is known of the workload there.
     pub(crate) workload: Arc<WorkloadLabels>,
+    /// The name that it was given.
+    pub(crate) hostname: Option<Arc<str>>,
 }
 
 impl Upstream {
@@ -265,6 +267,7 @@ impl Upstream {
                 index: 0,
                 host,
                 workload: Arc::default(),
+                hostname: None,
             });
         }
         let slots = self.slots.borrow();
@@ -291,6 +294,7 @@ impl Upstream {
             index,
             host: Rc::clone(&slot.host),
             workload: Arc::clone(&slot.endpoint.workload),
+            hostname: slot.endpoint.hostname.clone(),
         })
     }
 
@@ -369,9 +373,13 @@ impl Upstream {
         self.budget.borrow_mut().on_request();
     }
 
-    /// Takes a retry from the budget.
+    /// Takes a retry from the budget, which a cluster with limits of its own does not have.
     pub(crate) fn may_retry(&self, now: Duration) -> bool {
-        self.budget.borrow_mut().withdraw(now)
+        let limited = {
+            let limits = &self.policy.borrow().limits;
+            limits.max_retries.is_some() || limits.retry_budget.is_some()
+        };
+        limited || self.budget.borrow_mut().withdraw(now)
     }
 }
 

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::ProxyKind;
+use crate::date::Dates;
 use crate::life::Gate;
 use crate::record::{Outbox, Queues};
 use crate::snapshot::Snapshot;
@@ -99,7 +100,7 @@ pub(crate) struct Listening {
 pub(crate) struct Worker {
     kind: ProxyKind,
     labels: Arc<WorkloadLabels>,
-    peer_header: Vec<u8>,
+    peer_header: Option<Vec<u8>>,
     snapshot: RefCell<Arc<Snapshot>>,
     upstreams: Upstreams,
     recorder: RefCell<Recorder>,
@@ -115,11 +116,14 @@ pub(crate) struct Worker {
     draining: Cell<bool>,
     quiet_ended: Cell<bool>,
     gate: Arc<Gate>,
+    dates: Dates,
 }
 
 impl Worker {
     fn new(options: &Options, queues: Queues) -> Self {
-        let peer_header = peer::encode(&options.labels).into_bytes();
+        // Outside of a mesh nobody wants to know.
+        let peer_header = (options.kind != ProxyKind::Standalone)
+            .then(|| peer::encode(&options.labels).into_bytes());
         Self {
             kind: options.kind,
             labels: Arc::new(options.labels.clone()),
@@ -139,7 +143,13 @@ impl Worker {
             draining: Cell::new(false),
             quiet_ended: Cell::new(false),
             gate: Arc::clone(&options.gate),
+            dates: Dates::default(),
         }
+    }
+
+    /// Dates for replies.
+    pub(crate) fn dates(&self) -> &Dates {
+        &self.dates
     }
 
     /// Time since the worker's start.
@@ -172,9 +182,9 @@ impl Worker {
         Arc::clone(&self.labels)
     }
 
-    /// The same as a header for other proxies.
-    pub(crate) fn peer_header(&self) -> &[u8] {
-        &self.peer_header
+    /// The same as a header for other proxies; `None` outside of a mesh.
+    pub(crate) fn peer_header(&self) -> Option<&[u8]> {
+        self.peer_header.as_deref()
     }
 
     /// What another proxy says of its workload.

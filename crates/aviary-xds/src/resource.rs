@@ -7,6 +7,7 @@
 mod action;
 mod balance;
 mod chain;
+mod client;
 mod cluster;
 mod edits;
 mod endpoint;

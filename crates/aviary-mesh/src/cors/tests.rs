@@ -60,7 +60,7 @@ fn preflight_allowed_origin_is_answered() {
     assert_eq!(
         told([Some(&policy()), None], &preflight("http://web.shop")),
         "200 allow-origin=http://web.shop allow-credentials=true allow-methods=GET,POST \
-         allow-headers=x-a,x-b max-age=600"
+         allow-headers=x-a,x-b expose-headers=x-total max-age=600"
     );
 }
 
@@ -74,7 +74,7 @@ fn preflight_other_origin_goes_on_unless_it_must_not() {
     assert_eq!(told([Some(&policy()), None], &head), "nothing");
     assert_eq!(
         told([Some(&strict), None], &head),
-        "200 allow-credentials=true allow-methods=GET,POST allow-headers=x-a,x-b max-age=600"
+        "200 allow-credentials=true allow-methods=GET,POST allow-headers=x-a,x-b expose-headers=x-total max-age=600"
     );
 }
 
@@ -116,7 +116,7 @@ fn empty_fields_are_those_of_the_virtual_host() {
             [Some(&route), Some(&policy())],
             &preflight("http://web.shop")
         ),
-        "200 allow-origin=http://web.shop allow-methods=DELETE allow-headers=x-a,x-b max-age=600"
+        "200 allow-origin=http://web.shop allow-methods=DELETE allow-headers=x-a,x-b expose-headers=x-total max-age=600"
     );
 }
 

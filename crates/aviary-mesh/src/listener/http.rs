@@ -87,6 +87,16 @@ pub struct HttpChain {
     /// `Upgrade: websocket` is allowed, unless the route says otherwise.
     #[serde(skip_serializing_if = "is_default")]
     pub websocket: bool,
+    /// Clients whose `x-envoy-*` headers steer the proxy, when they come here without a proxy
+    /// between; nobody's do when empty. Source: Envoy `internal_address_config`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub internal: Vec<ipnet::IpNet>,
+    /// Appended to `via` of requests and replies; nothing is when empty.
+    #[serde(skip_serializing_if = "is_default")]
+    pub via: String,
+    /// What upstreams are told of the client's certificate.
+    #[serde(skip_serializing_if = "is_default")]
+    pub client_cert: ClientCert,
     /// Leaves out every `x-envoy-*` header that the router would add.
     #[serde(skip_serializing_if = "is_default")]
     pub suppress_envoy_headers: bool,
@@ -124,6 +134,9 @@ impl Default for HttpChain {
             keep_forwarded_for: false,
             strip_port: StripPort::Keep,
             websocket: false,
+            internal: Vec::new(),
+            via: String::new(),
+            client_cert: ClientCert::default(),
             suppress_envoy_headers: false,
             http2: Http2::default(),
             filters: vec![HttpFilter::Fault(None), HttpFilter::Cors],
@@ -248,6 +261,37 @@ pub enum StripPort {
     Matching,
     /// Any port goes.
     Any,
+}
+
+/// What upstreams are told of the client's certificate, in `x-forwarded-client-cert`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClientCert {
+    /// What is done with the header.
+    pub forward: ForwardClientCert,
+    /// Tells the subject.
+    pub subject: bool,
+    /// Tells the alternative names that are URIs.
+    pub uri: bool,
+    /// Tells the alternative names that are host names.
+    pub dns: bool,
+}
+
+/// What is done with `x-forwarded-client-cert`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ForwardClientCert {
+    /// It goes.
+    #[default]
+    Sanitize,
+    /// It stays when the client has a certificate.
+    ForwardOnly,
+    /// The client's certificate is appended.
+    AppendForward,
+    /// The client's certificate takes its place.
+    SanitizeSet,
+    /// It stays.
+    AlwaysForwardOnly,
 }
 
 /// How requests are traced.

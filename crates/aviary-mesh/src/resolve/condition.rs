@@ -1,7 +1,5 @@
 //! Whether a request meets the conditions of a route.
 
-use std::borrow::Cow;
-
 use rand::Rng;
 
 use super::trace::Trace;
@@ -93,24 +91,15 @@ fn path_holds(wanted: &PathMatch, path: &str, ignore_case: bool) -> bool {
 
 /// Whether a condition on a header holds.
 pub fn header_holds(condition: &HeaderMatch, head: &impl Head) -> bool {
-    let value = match condition.name.as_str() {
-        ":method" => Some(Cow::Borrowed(head.method())),
-        ":authority" => Some(Cow::Borrowed(head.authority())),
-        ":scheme" => Some(Cow::Borrowed(head.scheme())),
-        ":path" => Some(Cow::Borrowed(head.path_and_query())),
-        name => head.header(name),
-    };
-    let Some(wanted) = &condition.value else {
-        return value.is_some() != condition.invert;
-    };
-    match value {
-        Some(value) => wanted.matches(&value, condition.ignore_case) != condition.invert,
-        None if condition.missing_as_empty => {
-            wanted.matches("", condition.ignore_case) != condition.invert
-        }
-        // Envoy: a value condition on a missing header fails, turned round or not.
-        None => false,
-    }
+    condition.holds_for(|take| match condition.name.as_str() {
+        ":method" => take(head.method()),
+        ":authority" => take(head.authority()),
+        ":scheme" => take(head.scheme()),
+        ":path" => take(head.path_and_query()),
+        // HTTP/2 may cut it into pieces, which mean nothing (RFC 9113 §8.2.3).
+        "cookie" => head.header("cookie").iter().for_each(|value| take(value)),
+        name => head.each_value(name, take),
+    })
 }
 
 fn query_holds(condition: &QueryMatch, query: &str) -> bool {

@@ -350,10 +350,9 @@ fn location(
         }
         None => head.authority(),
     };
-    let port = match (scheme, redirect.port) {
-        (_, None) | ("http", Some(80)) | ("https", Some(443)) => String::new(),
-        (_, Some(port)) => format!(":{port}"),
-    };
+    let port = redirect
+        .port
+        .map_or(String::new(), |port| format!(":{port}"));
     let (path, query) = split_path(head.path_and_query());
     let query = if redirect.strip_query { "" } else { query };
     let path = match (&redirect.path, &redirect.prefix, rewrite) {

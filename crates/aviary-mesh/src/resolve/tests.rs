@@ -370,7 +370,7 @@ fn redirect_parts_follow_envoy() {
                 port: Some(443),
                 ..base()
             },
-            "301 https://reviews/a/b?q=1",
+            "301 https://reviews:443/a/b?q=1",
         ),
         (
             Redirect {

@@ -20,6 +20,8 @@ const GET: Attempt<'_> = Attempt {
     method: "GET",
     tries: 1,
     repeatable: true,
+    retriable_header: false,
+    rate_limited: false,
 };
 
 fn status(status: u16) -> Outcome {
@@ -101,13 +103,35 @@ fn should_retry_stops_at_attempts_and_when_not_repeatable() {
 #[test]
 fn what_was_not_tried_is_not_tried_again() {
     let policy = policy(&["5xx", "reset", "connect-failure"], false);
-    let attempt = Attempt {
-        method: "GET",
-        tries: 1,
-        repeatable: true,
+    assert!(should_retry(Outcome::ConnectFailed, &policy, &GET));
+    assert!(!should_retry(Outcome::NotTried, &policy, &GET));
+}
+
+#[test]
+fn answer_of_a_rate_limit_is_retried_for_its_own_condition_only() {
+    let limited = Attempt {
+        rate_limited: true,
+        ..GET
     };
-    assert!(should_retry(Outcome::ConnectFailed, &policy, &attempt));
-    assert!(!should_retry(Outcome::NotTried, &policy, &attempt));
+    assert!(!should_retry(
+        status(503),
+        &policy(&["5xx"], false),
+        &limited
+    ));
+    let wanted = policy(&["envoy-ratelimited"], false);
+    assert!(should_retry(status(429), &wanted, &limited));
+    assert!(!should_retry(status(429), &wanted, &GET));
+}
+
+#[test]
+fn answer_with_a_retriable_header_is_retried() {
+    let with = Attempt {
+        retriable_header: true,
+        ..GET
+    };
+    let wanted = policy(&["retriable-headers"], false);
+    assert!(should_retry(status(200), &wanted, &with));
+    assert!(!should_retry(status(200), &wanted, &GET));
 }
 
 #[test]
@@ -134,7 +158,7 @@ fn back_off_grows_to_ten_times_the_base() {
             .max()
     };
     assert!(longest(1).is_some_and(|it| (20..=25).contains(&it)));
-    assert!(longest(2).is_some_and(|it| (60..=75).contains(&it)));
+    assert!(longest(2).is_some_and(|it| (40..=50).contains(&it)));
     assert!(longest(9).is_some_and(|it| (200..=250).contains(&it)));
 }
 

@@ -2,15 +2,13 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use aviary_http::{RequestHead, ResponseHead};
 use aviary_mesh::retry;
 use aviary_telemetry::Flags;
-use tokio::time::Instant;
 
-use super::Forward;
-use super::body::RequestBody;
+use super::clock::{Doing, Late};
+use super::{Course, Forward};
 use crate::http::body::{Error, Fill, Side, Source as _, poll_move};
 use crate::http::downstream::Downstream;
 use crate::http::tunnel::Tunnel;
@@ -18,12 +16,9 @@ use crate::record::Exchange;
 use crate::reply::{Reply, Reset};
 use crate::upstream::{Choice, ConnectError, Lease};
 
-/// A pooled connection that turns out closed is replaced at most this often for one try.
-const STALE_LIMIT: u32 = 5;
-
-/// A client of HTTP/1 sends its body at least at this rate, in bytes over [`RATE_PERIOD`].
-const RATE: u64 = 2400;
-const RATE_PERIOD: Duration = Duration::from_secs(10);
+/// A pooled connection that turns out closed is replaced at most this often for one try: more than
+/// once would be a retry that nobody asked for.
+const STALE_LIMIT: u32 = 1;
 
 /// A try without an answer.
 pub(super) struct Broken {
@@ -66,12 +61,8 @@ enum Failure {
     Client(Error),
     /// The client does not want it any more.
     Gone,
-    /// The client sends too slowly.
-    Slow,
-    /// The time of the request is over.
-    Late,
-    /// The time of the try is over.
-    TryLate,
+    /// Time is over.
+    Late(Late),
 }
 
 /// One try at one endpoint, with the connection that it has.
@@ -81,15 +72,6 @@ pub(super) struct Attempt<'a> {
     lease: Option<Lease>,
     /// The request went out, or need not any more.
     sent: bool,
-    /// By then the reply must be over; known once the request is out.
-    deadline: Option<Instant>,
-}
-
-/// What limits the wait for a head.
-struct Limits {
-    per_try: Option<Instant>,
-    /// When the client's rate is looked at next, and what had come then.
-    rate: Option<(Instant, u64)>,
 }
 
 impl<'a> Attempt<'a> {
@@ -99,44 +81,29 @@ impl<'a> Attempt<'a> {
             retried,
             lease: None,
             sent: false,
-            deadline: None,
         }
     }
 
     /// Sends to the endpoint chosen and waits for the head of the answer; a pooled connection that
     /// was closed meanwhile is replaced.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the state of one request, by its parts"
-    )]
     pub(super) async fn send(
         &mut self,
         head: &RequestHead,
-        upgrade: bool,
-        body: &mut RequestBody,
+        course: &mut Course,
         down: &mut Downstream<'_>,
         choice: &Choice,
-        deadline: &mut Option<Instant>,
         answer: &mut ResponseHead,
         exchange: &mut Exchange,
     ) -> Result<(), Broken> {
-        self.deadline = *deadline;
-        let per_try = self
-            .forward
-            .target
-            .retry
-            .and_then(|retry| retry.per_try_timeout)
-            .map(|limit| Instant::now() + limit);
+        course.clock.try_begins(&self.forward.times);
         for stale in 0.. {
-            exchange.sends(self.connect(choice, per_try).await?);
-            let sent = self.exchange(head, upgrade, body, down, per_try, answer);
-            let result = sent.await;
-            *deadline = self.deadline;
-            let Err(failure) = result else {
+            exchange.sends(self.connect(choice, course).await?);
+            let Err(failure) = self.exchange(head, course, down, answer).await else {
+                course.clock.answered();
                 return Ok(());
             };
-            if self.is_stale(&failure, head, body) && stale < STALE_LIMIT {
-                body.rewind();
+            if self.is_stale(&failure, head, course) && stale < STALE_LIMIT {
+                course.body.rewind();
                 continue;
             }
             return Err(self.broken(failure));
@@ -147,20 +114,14 @@ impl<'a> Attempt<'a> {
         ))
     }
 
-    async fn connect(
-        &mut self,
-        choice: &Choice,
-        per_try: Option<Instant>,
-    ) -> Result<&Lease, Broken> {
+    async fn connect(&mut self, choice: &Choice, course: &Course) -> Result<&Lease, Broken> {
         let worker = &self.forward.link.worker;
         let connecting = self.forward.upstream.connection(worker, &choice.host);
-        let limit = [per_try, self.deadline].into_iter().flatten().min();
-        let connected = match limit {
+        let connected = match course.clock.connect_limit() {
             None => connecting.await,
-            Some(limit) => match tokio::time::timeout_at(limit, connecting).await {
+            Some((limit, late)) => match tokio::time::timeout_at(limit, connecting).await {
                 Ok(connected) => connected,
-                Err(_) if self.deadline == Some(limit) => return Err(self.broken(Failure::Late)),
-                Err(_) => return Err(self.broken(Failure::TryLate)),
+                Err(_) => return Err(self.broken(Failure::Late(late))),
             },
         };
         let lease = connected.map_err(|error| {
@@ -177,13 +138,13 @@ impl<'a> Attempt<'a> {
 
     /// Whether the connection had been closed before the request reached anybody, or the request
     /// may as well be sent twice.
-    fn is_stale(&self, failure: &Failure, head: &RequestHead, body: &RequestBody) -> bool {
+    fn is_stale(&self, failure: &Failure, head: &RequestHead, course: &Course) -> bool {
         let (Failure::Endpoint(error), Some(lease)) = (failure, &self.lease) else {
             return false;
         };
         lease.is_reused()
             && !lease.is_answered()
-            && body.is_repeatable()
+            && course.body.is_repeatable()
             && matches!(error, Error::Io(_) | Error::Closed)
             && retry::is_safe(head.method())
     }
@@ -213,11 +174,26 @@ impl<'a> Attempt<'a> {
                 Broken::last(retry::Outcome::NotTried, reply)
             }
             Failure::Gone => Broken::last(retry::Outcome::NotTried, Reply::gone()),
-            Failure::Slow => Broken::last(retry::Outcome::NotTried, Reply::slow_request()),
-            Failure::Late => Broken::last(retry::Outcome::PerTryTimeout, Reply::timeout()),
-            Failure::TryLate => {
-                Broken::new(retry::Outcome::PerTryTimeout, Reply::per_try_timeout())
-            }
+            Failure::Late(late) => self.late(late),
+        }
+    }
+
+    fn late(&self, late: Late) -> Broken {
+        let reply = Reply::late(late, self.sent);
+        let (outcome, is_final) = match late {
+            Late::Try | Late::TryIdle => (retry::Outcome::PerTryTimeout, false),
+            Late::Whole => (retry::Outcome::PerTryTimeout, true),
+            _ => (retry::Outcome::NotTried, true),
+        };
+        let upstreams = matches!(late, Late::Whole | Late::Try | Late::TryIdle);
+        let reply = if upstreams && self.forward.hides_timeout {
+            reply.hidden()
+        } else {
+            reply
+        };
+        Broken {
+            is_final,
+            ..Broken::new(outcome, reply)
         }
     }
 
@@ -225,30 +201,24 @@ impl<'a> Attempt<'a> {
     async fn exchange(
         &mut self,
         head: &RequestHead,
-        upgrade: bool,
-        body: &mut RequestBody,
+        course: &mut Course,
         down: &mut Downstream<'_>,
-        per_try: Option<Instant>,
         answer: &mut ResponseHead,
     ) -> Result<(), Failure> {
         let mut started = false;
-        let mut limits = Limits {
-            per_try,
-            rate: None,
-        };
         self.sent = false;
         poll_fn(|cx| {
             if !started {
                 let Some(lease) = &mut self.lease else {
                     return Poll::Ready(Err(Failure::Endpoint(Error::Closed)));
                 };
-                match lease.poll_start(cx, head, head.framing, upgrade) {
+                match lease.poll_start(cx, head, head.framing, course.upgrade) {
                     Poll::Ready(Ok(())) => started = true,
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::Endpoint(error))),
-                    Poll::Pending => return self.poll_limits(cx, down, &mut limits, 0),
+                    Poll::Pending => return self.poll_limits(cx, course, down),
                 }
             }
-            let client = self.poll_request(cx, body, down);
+            let client = self.poll_request(cx, course, down);
             if let Poll::Ready(Err(failure)) = client {
                 return Poll::Ready(Err(failure));
             }
@@ -260,7 +230,7 @@ impl<'a> Attempt<'a> {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Failure::Endpoint(error))),
                 Poll::Pending => {}
             }
-            self.poll_limits(cx, down, &mut limits, body.received)
+            self.poll_limits(cx, course, down)
         })
         .await
     }
@@ -269,7 +239,7 @@ impl<'a> Attempt<'a> {
     fn poll_request(
         &mut self,
         cx: &mut Context<'_>,
-        body: &mut RequestBody,
+        course: &mut Course,
         down: &mut Downstream<'_>,
     ) -> Poll<Result<(), Failure>> {
         if self.sent {
@@ -278,7 +248,7 @@ impl<'a> Attempt<'a> {
         let Some(lease) = &mut self.lease else {
             return Poll::Ready(Ok(()));
         };
-        let moved = body.poll_move(cx, down, lease);
+        let moved = course.body.poll_move(cx, down, lease);
         match moved {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Err(Side::Source(error))) => {
@@ -287,65 +257,32 @@ impl<'a> Attempt<'a> {
             Poll::Ready(Ok(()) | Err(Side::Sink(_))) => {}
         }
         self.sent = true;
-        if self.deadline.is_none() {
-            self.deadline = self
-                .forward
-                .target
-                .timeout
-                .map(|limit| Instant::now() + limit);
-        }
+        course.clock.request_is_out(&self.forward.times);
         Poll::Ready(Ok(()))
     }
 
     fn poll_limits(
         &mut self,
         cx: &mut Context<'_>,
+        course: &mut Course,
         down: &mut Downstream<'_>,
-        limits: &mut Limits,
-        received: u64,
     ) -> Poll<Result<(), Failure>> {
         if down.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Failure::Gone));
         }
-        let waits_for_client = !self.sent && down.is_http1() && down.data().is_empty();
-        if waits_for_client {
-            limits
-                .rate
-                .get_or_insert_with(|| (Instant::now() + RATE_PERIOD, received));
-        } else {
-            limits.rate = None;
-        }
-        let rate = limits.rate.map(|(at, _)| at);
-        let next = [self.deadline, limits.per_try, rate]
-            .into_iter()
-            .flatten()
-            .min();
-        let Some(next) = next else {
-            return Poll::Pending;
+        let doing = Doing {
+            moved: course.body.received,
+            requested: self.sent,
+            awaits_client: !self.sent && down.is_http1() && down.data().is_empty(),
         };
-        if down.timer().poll(cx, next).is_pending() {
-            return Poll::Pending;
-        }
-        if self.deadline == Some(next) {
-            return Poll::Ready(Err(Failure::Late));
-        }
-        if limits.per_try == Some(next) {
-            return Poll::Ready(Err(Failure::TryLate));
-        }
-        if let Some((_, before)) = limits.rate
-            && received < before + RATE
-        {
-            return Poll::Ready(Err(Failure::Slow));
-        }
-        limits.rate = None;
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        let late = course.clock.poll(cx, down.timer(), doing);
+        late.map(|late| Err(Failure::Late(late)))
     }
 
     /// Passes the reply's body on, and what is left of the request's.
     pub(super) async fn pass_body(
         mut self,
-        mut body: RequestBody,
+        course: &mut Course,
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
     ) {
@@ -355,8 +292,7 @@ impl<'a> Attempt<'a> {
             lease.keep_trailers();
         }
         let ended = poll_fn(|cx| {
-            if let Poll::Ready(Err(Failure::Client(error))) = self.poll_request(cx, &mut body, down)
-            {
+            if let Poll::Ready(Err(Failure::Client(error))) = self.poll_request(cx, course, down) {
                 return Poll::Ready(Err(Ended::Client(error)));
             }
             let Some(lease) = &mut self.lease else {
@@ -375,15 +311,16 @@ impl<'a> Attempt<'a> {
             if down.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(Ended::Client(Error::Closed)));
             }
-            match self.deadline {
-                Some(deadline) if down.timer().poll(cx, deadline).is_ready() => {
-                    Poll::Ready(Err(Ended::Late))
-                }
-                _ => Poll::Pending,
-            }
+            let doing = Doing {
+                moved: course.body.received + exchange.sent,
+                requested: self.sent,
+                awaits_client: false,
+            };
+            let late = course.clock.poll(cx, down.timer(), doing);
+            late.map(|late| Err(Ended::Late(late)))
         })
         .await;
-        exchange.received = body.received;
+        exchange.received = course.body.received;
         if let Some(lease) = &self.lease {
             exchange.ended(lease.grpc_status());
             if let Some(trailers) = lease.kept_trailers() {
@@ -405,8 +342,9 @@ impl<'a> Attempt<'a> {
                 );
                 down.abort();
             }
-            Err(Ended::Late) => {
-                exchange.broke(Flags::UPSTREAM_REQUEST_TIMEOUT, "response_timeout");
+            Err(Ended::Late(late)) => {
+                let (flags, details) = Reply::late_words(late);
+                exchange.broke(flags, details);
                 down.abort();
             }
         }
@@ -443,5 +381,5 @@ impl<'a> Attempt<'a> {
 enum Ended {
     Client(Error),
     Endpoint(Error),
-    Late,
+    Late(Late),
 }

@@ -6,8 +6,10 @@ use std::task::{Context, Poll};
 use aviary_http::Fields;
 use bytes::{Bytes, BytesMut};
 
+use super::clock::{Clock, Doing};
 use crate::http::body::{Error, Fill, Kept, Side, Sink, Source, poll_move};
 use crate::http::downstream::Downstream;
+use crate::reply::Reply;
 
 /// Bodies up to this size are kept for a second try or a mirror, in bytes.
 pub(super) const KEEP_LIMIT: usize = 64 << 10;
@@ -50,12 +52,27 @@ impl RequestBody {
     /// Read to its end, or as far as is kept.
     ///
     /// # Errors
-    /// When it breaks off.
-    pub(super) async fn gather(down: &mut Downstream<'_>) -> Result<Self, Error> {
+    /// When it breaks off or does not come in time.
+    pub(super) async fn gather(
+        down: &mut Downstream<'_>,
+        clock: &mut Clock,
+    ) -> Result<Self, Reply> {
         let mut kept = BytesMut::new();
         let mut streams = true;
         while streams && kept.len() < KEEP_LIMIT {
-            match poll_fn(|cx| down.poll_fill(cx)).await? {
+            let filled = poll_fn(|cx| {
+                if let Poll::Ready(filled) = down.poll_fill(cx) {
+                    return Poll::Ready(filled.map_err(|error| broken(&error)));
+                }
+                let doing = Doing {
+                    moved: kept.len() as u64,
+                    requested: false,
+                    awaits_client: down.is_http1(),
+                };
+                let late = clock.poll(cx, down.timer(), doing);
+                late.map(|late| Err(Reply::late(late, false)))
+            });
+            match filled.await? {
                 Fill::End => streams = false,
                 Fill::Data => {
                     let count = down.data().len();
@@ -97,6 +114,15 @@ impl RequestBody {
         sink: &mut impl Sink,
     ) -> Poll<Result<(), Side>> {
         poll_move(cx, &mut Joined { body: self, down }, sink, &mut 0)
+    }
+}
+
+/// The reply to a request whose body broke off.
+fn broken(error: &Error) -> Reply {
+    tracing::debug!(%error, "the request broke off");
+    match error {
+        Error::Protocol(error) => Reply::refused(*error),
+        _ => Reply::gone(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use aviary_http::{Fields, Framing, ResponseHead, Version};
+use aviary_http::{Fields, Framing, Name, ResponseHead, Version};
 use bytes::Bytes;
 use h2::Reason;
 
@@ -42,7 +42,8 @@ impl Downstream<'_> {
         }
     }
 
-    /// Puts out a whole reply.
+    /// Puts out a whole reply; to a request with HEAD, and with a status that has none, without
+    /// its body.
     ///
     /// # Errors
     /// When the client is gone.
@@ -50,26 +51,45 @@ impl Downstream<'_> {
         &mut self,
         head: &mut ResponseHead,
         body: Bytes,
+        is_head: bool,
     ) -> Result<(), Error> {
-        head.framing = Framing::Length(body.len() as u64);
+        let bodiless = matches!(head.status(), 204 | 304);
+        if is_head && !bodiless {
+            let length = body.len().to_string();
+            head.fields.set(Name::ContentLength, length.as_bytes());
+        }
+        let bodiless = bodiless || is_head;
+        head.framing = if bodiless {
+            Framing::None
+        } else {
+            Framing::Length(body.len() as u64)
+        };
         self.respond(head)?;
-        let mut body = Kept(body);
+        let mut body = Kept(if bodiless { Bytes::new() } else { body });
         std::future::poll_fn(|cx| poll_move(cx, &mut body, self, &mut 0))
             .await
             .map_err(super::body::Side::into_error)
     }
 
+    /// Reads away what has come of a request that is answered without it. When more is to come,
+    /// the connection ends with the reply: it would be taken for the next request.
+    pub(crate) async fn skip_request(&mut self) {
+        let Self::Http1(connection, _) = self else {
+            return;
+        };
+        std::future::poll_fn(|cx| {
+            connection.skip_body(cx);
+            Poll::Ready(())
+        })
+        .await;
+        if !connection.is_request_over() {
+            connection.close_after();
+        }
+    }
+
     /// Whether it is HTTP/1.
     pub(crate) fn is_http1(&self) -> bool {
         matches!(self, Self::Http1(..))
-    }
-
-    /// Whether the whole request was read.
-    pub(crate) fn is_request_over(&self) -> bool {
-        match self {
-            Self::Http1(connection, _) => connection.is_request_over(),
-            Self::Http2(stream, _) => stream.is_request_over(),
-        }
     }
 
     /// No other request is taken on the connection after this one.

@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use aviary_http::frames::{Flood, FloodLimits};
 use aviary_http::{RequestHead, Version};
+use aviary_mesh::listener::Codec;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
-use tokio::time::Instant;
 
 use super::downstream::Downstream;
 use super::ending::Ending;
 use super::heads;
-use super::http1::server::{Connection, HEAD_TIMEOUT, Next};
+use super::http1::server::{Connection, Next};
 use super::http2;
 use super::http2::guarded::Guarded;
 use super::http2::server::Refused;
+use super::terms::Terms;
 use super::timer::Timer;
 use super::tunnel::Tunnel;
 use crate::connection::Link;
@@ -29,15 +30,9 @@ use crate::record::Exchange;
 use crate::request;
 use crate::stream::Stream;
 
-/// A connection without a request is closed after this long.
-const IDLE_TIMEOUT: Duration = Duration::from_hours(1);
-
-/// HTTP/2 streams that one client may have open on a connection: inside the mesh, and at an edge.
-const STREAM_LIMIT: u32 = 1000;
-const EDGE_STREAM_LIMIT: u32 = 100;
-
-/// Requests of one connection whose head is too large: each costs more than it took to send.
-const TOO_LARGE_LIMIT: u32 = 4;
+/// Heads that are too large after which a connection of HTTP/2 is ended: each costs as much as it
+/// is large, and costs the client nothing.
+const LARGE_HEADS: u32 = 4;
 
 /// The last word to a client that sends too much of something must go out in this time.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -45,16 +40,23 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Serves HTTP/1 or, after its preface, HTTP/2 until the client is done, or the proxy drains and
 /// the requests under way are answered.
 pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
+    let Some(terms) = terms(&link) else { return };
+    let mut requests = 0;
     let mut connection = Connection::new(stream);
     let mut next = None;
     let worker = Rc::clone(&link.worker);
     let word = pin!(worker.quiet_end().cancelled());
     let mut ending = Ending::new(word, worker.quiet_ended());
     loop {
-        match connection.next(&mut next, IDLE_TIMEOUT, &mut ending).await {
+        match connection.next(&mut next, &terms, &mut ending).await {
+            Ok(Next::Request) if terms.codec == Codec::Http2 => return,
             Ok(Next::Request) => {}
+            Ok(Next::Http2) if terms.codec == Codec::Http1 => {
+                let error = aviary_http::Error::BadVersion;
+                return Box::pin(refuse(&link, connection, error.status(), error.detail())).await;
+            }
             Ok(Next::Http2) => {
-                return Box::pin(turn_to_http2(link, connection)).await;
+                return Box::pin(turn_to_http2(link, connection, terms)).await;
             }
             Ok(Next::Closed) => return,
             Ok(Next::Refused(error)) => {
@@ -70,6 +72,10 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
         }
         let Some(mut head) = next.take() else { return };
         let version = head.version();
+        requests += 1;
+        if terms.is_last(requests) {
+            connection.close_after();
+        }
         let mut down = Downstream::Http1(&mut connection, version);
         // Apart from the connection, so that one that waits is small.
         let after = Box::pin(request::handle(&link, &mut head, &mut down)).await;
@@ -83,14 +89,20 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
     }
 }
 
+/// The terms of a connection that begins now; `None` when its chain is gone.
+fn terms(link: &Link) -> Option<Terms> {
+    let identity = link.identify()?;
+    identity.http().map(Terms::of)
+}
+
 /// Goes on with the bytes that were read as HTTP/2.
-async fn turn_to_http2(link: Rc<Link>, connection: Connection) {
+async fn turn_to_http2(link: Rc<Link>, connection: Connection, terms: Terms) {
     let Ok((mut stream, input)) = connection.into_parts().await else {
         return;
     };
     stream.unread(input.data());
     drop(input);
-    serve_http2(link, stream).await;
+    serve_http2(link, stream, terms).await;
 }
 
 /// Goes on as what both sides agreed on.
@@ -114,23 +126,13 @@ async fn refuse(link: &Rc<Link>, mut connection: Connection, status: u16, detail
     connection.finish().await;
 }
 
-async fn serve_http2(link: Rc<Link>, stream: Stream) {
+async fn serve_http2(link: Rc<Link>, stream: Stream, terms: Terms) {
     let worker = Rc::clone(&link.worker);
     let word = pin!(worker.drain().cancelled());
     let mut ending = Ending::new(word, worker.draining());
-    let edge = link.identify().is_some_and(|identity| {
-        identity
-            .http()
-            .is_some_and(|chain| chain.use_remote_address)
-    });
-    let streams = if edge {
-        EDGE_STREAM_LIMIT
-    } else {
-        STREAM_LIMIT
-    };
     let (guarded, alarm) = Guarded::new(stream, &FloodLimits::of_client());
-    let handshake = http2::server::builder(streams).handshake(guarded);
-    let mut connection = match tokio::time::timeout(HEAD_TIMEOUT, handshake).await {
+    let handshake = http2::server::builder(&terms).handshake(guarded);
+    let mut connection = match tokio::time::timeout(terms.head, handshake).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             tracing::debug!(remote = %link.remote, %error, "client connection broke");
@@ -141,8 +143,9 @@ async fn serve_http2(link: Rc<Link>, stream: Stream) {
     let mut draining = false;
     let mut timer = Timer::default();
     let open = Rc::new(Cell::new(0_usize));
-    let mut idle_since = Instant::now();
-    let mut too_large = 0;
+    let (mut requests, mut large) = (0, 0);
+    // With nothing open it ends then; while something is, that moves away.
+    let mut end = terms.wait();
     loop {
         let accepted = poll_fn(|cx| {
             if let Poll::Ready(accepted) = connection.poll_accept(cx) {
@@ -154,11 +157,16 @@ async fn serve_http2(link: Rc<Link>, stream: Stream) {
             if !draining && ending.poll(cx) {
                 return Poll::Ready(Accepted::End);
             }
-            if open.get() > 0 {
-                idle_since = Instant::now();
+            if draining {
+                return Poll::Pending;
             }
-            match timer.poll(cx, idle_since + IDLE_TIMEOUT) {
-                Poll::Ready(()) if open.get() == 0 => Poll::Ready(Accepted::End),
+            if open.get() > 0 {
+                end = terms.wait();
+            }
+            match timer.poll(cx, end) {
+                Poll::Ready(()) if open.get() == 0 || terms.is_last(requests) => {
+                    Poll::Ready(Accepted::End)
+                }
                 Poll::Ready(()) => {
                     cx.waker().wake_by_ref();
                     Poll::Pending
@@ -169,19 +177,27 @@ async fn serve_http2(link: Rc<Link>, stream: Stream) {
         .await;
         match accepted {
             Accepted::Next(Some(Ok((request, respond)))) => {
-                idle_since = Instant::now();
-                match http2::server::Stream::accept(request, respond) {
+                requests += 1;
+                end = terms.wait();
+                match http2::server::Stream::accept(request, respond, &terms.limits) {
                     Ok((head, stream)) => answer(&link, head, stream, &open),
                     Err(Refused::Reset(error)) => {
                         tracing::debug!(remote = %link.remote, %error, "stream refused");
                     }
                     Err(Refused::TooLarge(error, stream)) => {
-                        too_large += 1;
-                        if too_large > TOO_LARGE_LIMIT {
-                            alarm.raise(Flood::HeadBytes);
-                        }
-                        refuse_stream(&link, error, stream);
+                        large += 1;
+                        answer_large(&link, error, stream);
+                        // Others have their turn, whatever it was that cost so much.
+                        tokio::task::yield_now().await;
                     }
+                }
+                if large > LARGE_HEADS {
+                    tracing::info!(remote = %link.remote, "client connection ended: large heads");
+                    return farewell(connection).await;
+                }
+                if !draining && terms.is_last(requests) {
+                    draining = true;
+                    connection.graceful_shutdown();
                 }
             }
             Accepted::Next(Some(Err(error))) => {
@@ -195,17 +211,21 @@ async fn serve_http2(link: Rc<Link>, stream: Stream) {
             }
             Accepted::Flood(flood) => {
                 tracing::info!(remote = %link.remote, reason = flood.detail(), "client connection ended");
-                connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
-                let farewell = async { while let Some(Ok(_)) = connection.accept().await {} };
-                let _ = tokio::time::timeout(FAREWELL, farewell).await;
-                return;
+                return farewell(connection).await;
             }
         }
     }
 }
 
+/// Ends a connection whose client sends too much, with a last word.
+async fn farewell(mut connection: h2::server::Connection<Guarded, Bytes>) {
+    connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+    let rest = async { while let Some(Ok(_)) = connection.accept().await {} };
+    let _ = tokio::time::timeout(FAREWELL, rest).await;
+}
+
 /// Answers a request whose head is too large.
-fn refuse_stream(link: &Rc<Link>, error: aviary_http::Error, stream: Box<http2::server::Stream>) {
+fn answer_large(link: &Rc<Link>, error: aviary_http::Error, stream: Box<http2::server::Stream>) {
     let link = Rc::clone(link);
     let worker = Rc::clone(&link.worker);
     worker.spawn(async move {

@@ -28,11 +28,12 @@ use super::value::{
     any, bool_of, boolean, duration, duration_of, never_is_zero, number, number_of, share_of,
     unpack,
 };
-use super::{Fault, Within, ads_source, each, filter, log, nothing_left, protocol, route};
+use super::{Fault, Within, ads_source, client, each, filter, log, nothing_left, protocol, route};
 
 const OPENTELEMETRY: &str = "envoy.tracers.opentelemetry";
 /// What Envoy calls itself.
 const SERVER_NAME: &str = "envoy";
+const MAX_HEAD_KIB: u32 = 64;
 const STREAM_IDLE_TIMEOUT: Duration = Duration::from_mins(5);
 
 pub(super) fn to_proto(http: &HttpChain) -> Proto {
@@ -84,6 +85,10 @@ pub(super) fn to_proto(http: &HttpChain) -> Proto {
         normalize_path: boolean(http.path.normalize),
         merge_slashes: http.path.merge_slashes,
         path_with_escaped_slashes_action: escaped_slashes(http.path.escaped_slashes).into(),
+        internal_address_config: client::internal(&http.internal),
+        via: http.via.clone(),
+        forward_client_cert_details: client::forward(http.client_cert.forward).into(),
+        set_current_client_cert_details: client::details(http.client_cert),
         strip_matching_host_port: http.strip_port == StripPort::Matching,
         strip_port_mode: (http.strip_port == StripPort::Any)
             .then_some(StripPortMode::StripAnyHostPort(true)),
@@ -128,9 +133,17 @@ pub(super) fn from_proto(config: &Any, direction: Direction) -> Result<HttpChain
         strip_port: strip_port_of(&mut proto),
         websocket: upgrades_of(take(&mut proto.upgrade_configs)).within("upgrade_configs")?,
         suppress_envoy_headers,
+        internal: client::internal_of(proto.internal_address_config.take())
+            .within("internal_address_config")?,
+        via: take(&mut proto.via),
+        client_cert: client::cert_of(
+            take(&mut proto.forward_client_cert_details),
+            proto.set_current_client_cert_details.take(),
+        )?,
         http2: protocol::http2_of(proto.http2_protocol_options.take())
             .within("http2_protocol_options")?,
-        max_head_kib: number_of(proto.max_request_headers_kb.take()),
+        max_head_kib: head_kib_of(number_of(proto.max_request_headers_kb.take()))
+            .within("max_request_headers_kb")?,
         filters,
         ..HttpChain::default()
     };
@@ -170,6 +183,14 @@ fn common_of(mut common: CommonOptions, http: &mut HttpChain) -> Result<(), Faul
     http.max_requests_per_connection =
         number_of(common.max_requests_per_connection.take()).filter(|it| *it > 0);
     nothing_left(&common)
+}
+
+/// A head must fit into one buffer of the proxy.
+fn head_kib_of(kib: Option<u32>) -> Result<Option<u32>, Fault> {
+    match kib {
+        Some(kib) if kib > MAX_HEAD_KIB => Err(Fault::new("more than 64 is not supported")),
+        kib => Ok(kib),
+    }
 }
 
 fn codec(codec: Codec) -> CodecType {

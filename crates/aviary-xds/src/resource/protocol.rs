@@ -59,7 +59,8 @@ fn keepalive_of(mut proto: KeepaliveSettings) -> Result<PingKeepalive, Fault> {
     Ok(keepalive)
 }
 
-/// Refuses what is not the default. Trailers are always passed on, absolute targets always read.
+/// Refuses what is not the default. Trailers are always passed on, absolute targets always read,
+/// and HTTP/1.0 is always answered.
 pub(super) fn http1_of(proto: Option<Http1ProtocolOptions>) -> Result<(), Fault> {
     let mut proto = proto.unwrap_or_default();
     if let Some(allowed) = proto.allow_absolute_url.take()
@@ -68,6 +69,7 @@ pub(super) fn http1_of(proto: Option<Http1ProtocolOptions>) -> Result<(), Fault>
         return Err(Fault::new("is always on").at("allow_absolute_url"));
     }
     proto.enable_trailers = false;
+    proto.accept_http_10 = false;
     nothing_left(&proto)
 }
 

@@ -6,12 +6,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use aviary_http::parse::{self, Scanner};
+use aviary_http::parse::{self, Limits, Scanner};
 use aviary_http::{Connection as Said, Fields, Framing, RequestHead, ResponseHead, Version};
 use tokio::io::AsyncWrite as _;
 use tokio::time::Instant;
 
-use super::LIMITS;
 use super::receive::Receive;
 use super::send::Send;
 use super::wire::Wire;
@@ -19,11 +18,9 @@ use crate::http::body::{Error, Fill, Sink, Source};
 use crate::http::buffer::Buffer;
 use crate::http::ending::Ending;
 use crate::http::heads;
+use crate::http::terms::Terms;
 use crate::http::timer::Timer;
 use crate::stream::Stream;
-
-/// A head that began must be complete after this long.
-pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What is still to come of a request whose reply is out is thrown away up to this size, in bytes,
 /// so that the client reads the reply and not a reset.
@@ -85,7 +82,7 @@ impl Connection {
         &mut self.timer
     }
 
-    /// Waits for the next request until `idle` from now; `ending` ends a wait for its first byte.
+    /// Waits for the next request as long as `terms` say; `ending` ends a wait for its first byte.
     /// `head` gets one when there is something to read.
     ///
     /// # Errors
@@ -93,7 +90,7 @@ impl Connection {
     pub(crate) async fn next(
         &mut self,
         head: &mut Option<Box<RequestHead>>,
-        idle: Duration,
+        terms: &Terms,
         ending: &mut Ending<'_, impl Future<Output = ()>>,
     ) -> io::Result<Next> {
         // Set at the first wait, and anew when a head begins to come.
@@ -105,14 +102,14 @@ impl Connection {
                     if self.is_preface() {
                         return Poll::Ready(Ok(Next::Http2));
                     }
-                    match self.scan(head) {
+                    match self.scan(head, &terms.limits) {
                         Ok(true) => return Poll::Ready(Ok(Next::Request)),
                         Ok(false) => {}
                         Err(error) => return Poll::Ready(Ok(Next::Refused(error))),
                     }
                     if !began {
                         began = true;
-                        deadline = Some(Instant::now() + HEAD_TIMEOUT);
+                        deadline = Some(Instant::now() + terms.head);
                     }
                 }
                 match self.wire.poll_read(cx)? {
@@ -121,7 +118,7 @@ impl Connection {
                     Poll::Pending => {}
                 }
                 if began || !ending.poll(cx) {
-                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + idle);
+                    let deadline = *deadline.get_or_insert_with(|| terms.wait());
                     ready!(self.timer.poll(cx, deadline));
                 }
                 if began {
@@ -143,12 +140,16 @@ impl Connection {
     }
 
     /// Reads a head out of what is there; false when it is not whole.
-    fn scan(&mut self, head: &mut Option<Box<RequestHead>>) -> Result<bool, aviary_http::Error> {
-        let Some(end) = self.scanner.end(self.wire.input.data(), &LIMITS)? else {
+    fn scan(
+        &mut self,
+        head: &mut Option<Box<RequestHead>>,
+        limits: &Limits,
+    ) -> Result<bool, aviary_http::Error> {
+        let Some(end) = self.scanner.end(self.wire.input.data(), limits)? else {
             return Ok(false);
         };
         let head = head.get_or_insert_with(heads::take);
-        parse::request(&self.wire.input.data()[..end], &LIMITS, head)?;
+        parse::request(&self.wire.input.data()[..end], limits, head)?;
         self.wire.input.consume(end);
         self.used = true;
         self.receive = Receive::new(head.framing);
@@ -161,6 +162,21 @@ impl Connection {
     /// Whether the whole request was read.
     pub(crate) fn is_request_over(&self) -> bool {
         self.receive.is_over()
+    }
+
+    /// Reads away what has come of the request's body. A client that waits for a word before it
+    /// sends one is not given it.
+    pub(crate) fn skip_body(&mut self, cx: &mut Context<'_>) {
+        let mut skipped = 0;
+        while !self.expects_continue && !self.receive.is_over() && skipped < LINGER_LIMIT {
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(Fill::Data)) => {
+                    skipped += self.data().len();
+                    self.consume(self.data().len());
+                }
+                Poll::Ready(Ok(Fill::End) | Err(_)) | Poll::Pending => return,
+            }
+        }
     }
 
     /// Ends the connection with this reply.

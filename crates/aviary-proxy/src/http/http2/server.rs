@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll, ready};
 
+use aviary_http::parse::Limits;
 use aviary_http::{Fields, RequestHead, ResponseHead};
 use bytes::Bytes;
 use h2::server::{self, SendResponse};
@@ -11,26 +12,22 @@ use super::receive::Receive;
 use super::send::Send;
 use super::{CODEC_HEADER_LIST, CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW};
 use crate::http::body::{Error, Fill, Sink, Source};
-use crate::http::http1::LIMITS;
+use crate::http::terms::Terms;
 
-/// How a client's connection is set up; `streams` may be open at a time.
-pub(crate) fn builder(streams: u32) -> server::Builder {
+/// How a client's connection is set up.
+pub(crate) fn builder(terms: &Terms) -> server::Builder {
+    let (stream, connection) = (
+        terms.http2.stream_window_bytes,
+        terms.http2.connection_window_bytes,
+    );
     let mut builder = server::Builder::new();
     builder
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(stream.unwrap_or(STREAM_WINDOW))
+        .initial_connection_window_size(connection.unwrap_or(CONNECTION_WINDOW))
         .max_send_buffer_size(SEND_BUFFER)
         .max_header_list_size(CODEC_HEADER_LIST)
-        .max_concurrent_streams(streams);
+        .max_concurrent_streams(terms.streams);
     builder
-}
-
-/// A request that is not served.
-pub(crate) enum Refused {
-    /// Its stream was reset.
-    Reset(aviary_http::Error),
-    /// It must be answered, with the status of the error.
-    TooLarge(aviary_http::Error, Box<Stream>),
 }
 
 /// One request with its reply.
@@ -40,18 +37,27 @@ pub(crate) struct Stream {
     receive: Receive,
 }
 
+/// Why a request is not taken.
+pub(crate) enum Refused {
+    /// It is no proper message; the stream was reset.
+    Reset(aviary_http::Error),
+    /// Its head is too large; it is to be answered so.
+    TooLarge(aviary_http::Error, Box<Stream>),
+}
+
 impl Stream {
     /// Splits a request that came into its head and its stream.
     ///
     /// # Errors
-    /// What is wrong with the head.
+    /// Why the head is refused.
     pub(crate) fn accept(
         request: http::Request<RecvStream>,
         mut respond: SendResponse<Bytes>,
+        limits: &Limits,
     ) -> Result<(RequestHead, Self), Refused> {
         let (parts, body) = request.into_parts();
         let receive = Receive::new(body);
-        let head = RequestHead::from_h2(&parts, receive.is_over(), &LIMITS);
+        let head = RequestHead::from_h2(&parts, receive.is_over(), limits);
         if let Err(error) = head
             && error.status() == 400
         {
@@ -78,11 +84,6 @@ impl Stream {
         let stream = self.respond.send_response(response, bodiless)?;
         self.send = Send::new(stream, bodiless);
         Ok(())
-    }
-
-    /// Whether the whole request was read.
-    pub(crate) fn is_request_over(&self) -> bool {
-        self.receive.is_over()
     }
 
     /// Ready when the client does not want its reply any more.

@@ -12,9 +12,9 @@ use aviary_mesh::cluster::{
 use aviary_mesh::cors::Cors;
 use aviary_mesh::endpoint::{Health, Locality, WorkloadLabels};
 use aviary_mesh::listener::{
-    ChainMatch, Codec, Direction, EscapedSlashes, Http2, HttpChain, HttpFilter, PathForm,
-    PingKeepalive, RequestIds, RouteSource, ServerHeader, StripPort, TcpBranch, TcpChain,
-    TcpKeepalive, TraceSink, Tracing,
+    ChainMatch, ClientCert, Codec, Direction, EscapedSlashes, ForwardClientCert, Http2, HttpChain,
+    HttpFilter, PathForm, PingKeepalive, RequestIds, RouteSource, ServerHeader, StripPort,
+    TcpBranch, TcpChain, TcpKeepalive, TraceSink, Tracing,
 };
 use aviary_mesh::matcher::{FullRegex, HeaderMatch, QueryMatch, StringMatch, Text};
 use aviary_mesh::rbac::{Action, Permission, Policy, Principal, RbacFilter, Rules, Template};
@@ -580,7 +580,7 @@ fn http_chain() -> BoxedStrategy<HttpChain> {
         (
             codec,
             path_form(),
-            any::<[bool; 7]>(),
+            any::<[bool; 10]>(),
             server,
             strip,
             http2(),
@@ -620,13 +620,33 @@ fn http_chain() -> BoxedStrategy<HttpChain> {
                     max_connection_duration: times[4],
                     max_stream_duration: times[5],
                     max_requests_per_connection: requests,
-                    max_head_kib: kib,
+                    max_head_kib: kib.map(|kib| kib % 64 + 1),
                     max_fields: fields,
                     server_header,
                     trusted_hops: hops,
                     keep_forwarded_for: flags[4],
                     strip_port,
                     websocket: flags[5],
+                    internal: if flags[7] {
+                        vec!["10.0.0.0/8".parse().unwrap()]
+                    } else {
+                        Vec::new()
+                    },
+                    via: if flags[8] {
+                        "edge".to_owned()
+                    } else {
+                        String::new()
+                    },
+                    client_cert: ClientCert {
+                        forward: if flags[9] {
+                            ForwardClientCert::AppendForward
+                        } else {
+                            ForwardClientCert::Sanitize
+                        },
+                        subject: flags[7],
+                        uri: flags[8],
+                        dns: flags[9],
+                    },
                     suppress_envoy_headers: flags[6],
                     http2,
                     filters,

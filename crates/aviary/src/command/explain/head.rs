@@ -112,4 +112,9 @@ impl Head for Asked {
             many => Some(Cow::Owned(many.join(between))),
         }
     }
+
+    fn each_value(&self, name: &str, take: &mut dyn FnMut(&str)) {
+        let values = self.headers.iter().filter(|(known, _)| known == name);
+        values.for_each(|(_, value)| take(value));
+    }
 }
