@@ -96,7 +96,7 @@ fn writes_what_it_read(head: &RequestHead, end: usize) {
         assert_eq!(again.method(), head.method());
         assert_eq!(again.authority(), head.authority());
         assert_eq!(again.path(), head.path());
-        assert_eq!(again.framing, head.framing);
+        assert_eq!(again.framing.length(), head.framing.length());
         assert_eq!(again.fields, head.fields);
     }
 }

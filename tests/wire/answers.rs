@@ -191,7 +191,7 @@ fn flood_of_information_by_http_2_is_cut_off() -> Result<()> {
         let part = information.repeat(1000);
         while it.say(&part).is_ok() {}
     })?;
-    let bench = Bench::before(origin, |it| it.over_http2())?;
+    let bench = Bench::before(origin, aviary_tests::standalone::Bootstrap::over_http2)?;
     let before = bench.proxy.forget_peak()?;
     let started = Instant::now();
     let answer = Raw::connect(bench.address)?.get("/flood")?;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aviary_mesh::compiled::Table;
 use aviary_mesh::listener::{Direction, HttpChain, Listener, TcpChain};
+use aviary_mesh::rbac;
 use aviary_mesh::resolve::{self, Caller, Connection};
 use aviary_mesh::tls::DownstreamTls;
 use aviary_mesh::{ChainAction, FilterChain, MeshConfig};
@@ -263,8 +264,20 @@ async fn meet(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival) -> Option<(R
             }
         };
     }
+    if let Some(filter) = denied(&link, &identity) {
+        tracing::debug!(remote = %link.remote, filter, "connection denied");
+        return None;
+    }
     drop(identity);
     Some((link, stream))
+}
+
+/// The statistics prefix of the chain's rule that lets the connection in no further.
+fn denied<'a>(link: &Link, identity: &'a Identity) -> Option<&'a str> {
+    let caller = link.caller(link.remote.ip());
+    let mut filters = identity.chain()?.rbac.iter();
+    let filter = filters.find(|filter| !rbac::authorize_connection(filter, &caller).allowed)?;
+    Some(&filter.stat_prefix)
 }
 
 /// Whether connections to a port may have been meant for somebody else.

@@ -86,7 +86,7 @@ struct Answer<'a> {
     attempt: Attempt<'a>,
     head: ResponseHead,
     choice: Choice,
-    _active: Active,
+    active: Active,
 }
 
 impl<'a> Forward<'a> {
@@ -316,7 +316,7 @@ impl<'a> Forward<'a> {
                 attempt,
                 head: answer,
                 choice,
-                _active: active,
+                active,
             }),
             Err(broken) => Err(Broken {
                 choice: Some(choice),
@@ -384,6 +384,6 @@ impl<'a> Forward<'a> {
             return Ok(None);
         }
         let idle = self.idle_timeout();
-        Ok(Some(tunnel.holding(idle, (permit, answer._active))))
+        Ok(Some(tunnel.holding(idle, (permit, answer.active))))
     }
 }

@@ -14,6 +14,7 @@ mod xds;
 mod state;
 mod inherited;
 mod snapshot;
+mod honoured;
 mod life;
 mod worker;
 mod connection;

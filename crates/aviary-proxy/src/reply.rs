@@ -119,9 +119,8 @@ impl Reply {
         let (flags, details) = Self::late_words(late);
         let (status, body) = match late {
             Late::Whole | Late::Try | Late::TryIdle => (504, "upstream request timeout"),
-            Late::Slow => (408, "request timeout"),
             Late::Request if requested => (504, "request timeout"),
-            Late::Request => (408, "request timeout"),
+            Late::Slow | Late::Request => (408, "request timeout"),
             Late::Stream if requested => (504, "downstream duration timeout"),
             Late::Stream => (408, "downstream duration timeout"),
             Late::Idle if requested => (504, "stream timeout"),

@@ -260,7 +260,7 @@ async fn announce(
         workers = config.workers,
         "ready"
     );
-    crate::life::forget_start();
+    life::forget_start();
 }
 
 #[cfg(test)]

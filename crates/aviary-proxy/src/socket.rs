@@ -95,6 +95,24 @@ pub(crate) async fn connect(
     Ok(stream)
 }
 
+/// Sets how the kernel probes an idle connection; what is not said is the kernel's.
+pub(crate) fn probe(stream: &TcpStream, wanted: &aviary_mesh::listener::TcpKeepalive) {
+    let seconds = |it: u32| Duration::from_secs(it.into());
+    let mut keepalive = TcpKeepalive::new();
+    if let Some(time) = wanted.time_seconds {
+        keepalive = keepalive.with_time(seconds(time));
+    }
+    if let Some(interval) = wanted.interval_seconds {
+        keepalive = keepalive.with_interval(seconds(interval));
+    }
+    if let Some(probes) = wanted.probes {
+        keepalive = keepalive.with_retries(probes);
+    }
+    if let Err(error) = SockRef::from(stream).set_tcp_keepalive(&keepalive) {
+        tracing::debug!(%error, "a connection keeps its own probes");
+    }
+}
+
 /// Sets what every connection has: no delay for small writes, probes when idle.
 pub(crate) fn tune(socket: &SockRef<'_>) {
     // Best effort: a connection that was reset meanwhile refuses both, and fails at its first use.

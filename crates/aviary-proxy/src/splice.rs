@@ -184,23 +184,5 @@ fn end(socket: &TcpStream) {
     let _ = SockRef::from(socket).shutdown(Shutdown::Write);
 }
 
-/// Passes exactly `count` bytes one way; what went is added to `moved`.
-///
-/// # Errors
-/// When one of the connections breaks, or `from` ends before that.
-pub(crate) async fn forward(
-    from: &TcpStream,
-    to: &TcpStream,
-    count: u64,
-    moved: &Cell<u64>,
-) -> io::Result<()> {
-    let (mut way, mut left) = (Way::default(), count);
-    poll_fn(|cx| way.poll(cx, (from, to), &mut left, moved)).await?;
-    if left > 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests;

@@ -46,15 +46,6 @@ impl Stream {
         }
     }
 
-    /// The socket, when the bytes on it are the bytes of this stream: none was looked at and
-    /// nothing is encrypted.
-    pub(crate) fn plain(&self) -> Option<&TcpStream> {
-        match &self.io {
-            Io::Plain(tcp) if self.seen.is_empty() => Some(tcp),
-            _ => None,
-        }
-    }
-
     /// An encrypted connection after its handshake.
     pub(crate) fn encrypted(session: Box<Session>) -> Self {
         Self {

@@ -88,6 +88,9 @@ async fn connect(
     let policy = upstream.policy();
     let connecting = async {
         let tcp = socket::connect(address, policy.source_address, worker.marks()).await?;
+        if let Some(keepalive) = &policy.keepalive {
+            socket::probe(&tcp, keepalive);
+        }
         upstream.secure(worker, &choice.host, tcp).await
     };
     let reset = match tokio::time::timeout(policy.connect_timeout, connecting).await {

@@ -19,7 +19,7 @@ use tonic::metadata::{Ascii, MetadataKey, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::config::{Config, Xds};
-use crate::record;
+use crate::honoured;
 use crate::snapshot::Snapshot;
 
 pub(crate) use status::Status;
@@ -187,7 +187,8 @@ impl Client {
 /// Refuses what the model can say but this proxy cannot do.
 fn judge(resource: &Resource) -> Result<(), String> {
     let problem = match resource {
-        Resource::Listener(listener) => record::problem(listener),
+        Resource::Listener(listener) => honoured::listener(listener),
+        Resource::Cluster(cluster) => honoured::cluster(cluster),
         _ => None,
     };
     problem.map_or(Ok(()), Err)

@@ -93,10 +93,9 @@ pub(super) fn one(
         format!("{method} {path} HTTP/1.1\r\nhost: a.test\r\nx-id: {id}\r\n{length}\r\n{body}");
     let at = Instant::now();
     let answer = match connection.take().map_or_else(|| Raw::connect(address), Ok) {
-        Ok(mut open) => open.ask(&request).map(|answer| {
+        Ok(mut open) => open.ask(&request).inspect(|answer| {
             let keep = answer.field("connection") != Some("close");
             *connection = keep.then_some(open);
-            answer
         }),
         Err(error) => Err(error),
     };

@@ -59,7 +59,7 @@ fn f2_endpoint_killed_within_requests_costs_only_what_cannot_be_repeated() -> Re
     run_for(Duration::from_millis(700));
     let killed = Instant::now();
     dying.signal(Signal::SIGKILL)?;
-    run_for(Duration::from_millis(1000));
+    run_for(Duration::from_secs(1));
     let (reads, writes) = (reads.stop(), writes.stop());
     println!("F2: {} reads, {} writes", reads.len(), writes.len());
     assert!(reads.len() > 100 && writes.len() > 50);

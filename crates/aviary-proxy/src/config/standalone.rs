@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use aviary_xds::Bootstrap;
 
-use crate::record;
+use crate::honoured;
 
 use super::{Config, DRAIN_LIMIT, Life, Ports, ProxyKind, Xds};
 
@@ -29,9 +29,15 @@ impl Config {
             ads,
         } = bootstrap;
         for listener in config.listeners.values() {
-            if let Some(problem) = record::problem(listener) {
+            if let Some(problem) = honoured::listener(listener) {
                 let name = &listener.name;
                 return Err(format!("static_resources.listeners[`{name}`]: {problem}"));
+            }
+        }
+        for cluster in config.clusters.values() {
+            if let Some(problem) = honoured::cluster(cluster) {
+                let name = &cluster.name;
+                return Err(format!("static_resources.clusters[`{name}`]: {problem}"));
             }
         }
         "aviary".clone_into(&mut node.user_agent_name);

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use aviary_http::frames::{Flood, FloodLimits};
@@ -131,19 +131,12 @@ async fn serve_http2(link: Rc<Link>, stream: Stream, terms: Terms) {
     let word = pin!(worker.drain().cancelled());
     let mut ending = Ending::new(word, worker.draining());
     let (guarded, alarm) = Guarded::new(stream, &FloodLimits::of_client());
-    let handshake = http2::server::builder(&terms).handshake(guarded);
-    let mut connection = match tokio::time::timeout(terms.head, handshake).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => {
-            tracing::debug!(remote = %link.remote, %error, "client connection broke");
-            return;
-        }
-        Err(_) => return,
+    let Some(mut connection) = greet(&link, guarded, &terms).await else {
+        return;
     };
-    let mut draining = false;
     let mut timer = Timer::default();
     let open = Rc::new(Cell::new(0_usize));
-    let (mut requests, mut large) = (0, 0);
+    let (mut draining, mut requests, mut large) = (false, 0, 0);
     // With nothing open it ends then; while something is, that moves away.
     let mut end = terms.wait();
     loop {
@@ -163,33 +156,22 @@ async fn serve_http2(link: Rc<Link>, stream: Stream, terms: Terms) {
             if open.get() > 0 {
                 end = terms.wait();
             }
-            match timer.poll(cx, end) {
-                Poll::Ready(()) if open.get() == 0 || terms.is_last(requests) => {
-                    Poll::Ready(Accepted::End)
-                }
-                Poll::Ready(()) => {
-                    cx.waker().wake_by_ref();
-                    Poll::Pending
-                }
-                Poll::Pending => Poll::Pending,
+            ready!(timer.poll(cx, end));
+            if open.get() == 0 || terms.is_last(requests) {
+                return Poll::Ready(Accepted::End);
             }
+            cx.waker().wake_by_ref();
+            Poll::Pending
         })
         .await;
         match accepted {
             Accepted::Next(Some(Ok((request, respond)))) => {
                 requests += 1;
                 end = terms.wait();
-                match http2::server::Stream::accept(request, respond, &terms.limits) {
-                    Ok((head, stream)) => answer(&link, head, stream, &open),
-                    Err(Refused::Reset(error)) => {
-                        tracing::debug!(remote = %link.remote, %error, "stream refused");
-                    }
-                    Err(Refused::TooLarge(error, stream)) => {
-                        large += 1;
-                        answer_large(&link, error, stream);
-                        // Others have their turn, whatever it was that cost so much.
-                        tokio::task::yield_now().await;
-                    }
+                if !take(&link, request, respond, &terms, &open) {
+                    large += 1;
+                    // Others have their turn, whatever it was that cost so much.
+                    tokio::task::yield_now().await;
                 }
                 if large > LARGE_HEADS {
                     tracing::info!(remote = %link.remote, "client connection ended: large heads");
@@ -217,6 +199,42 @@ async fn serve_http2(link: Rc<Link>, stream: Stream, terms: Terms) {
     }
 }
 
+/// Shakes hands.
+async fn greet(
+    link: &Link,
+    stream: Guarded,
+    terms: &Terms,
+) -> Option<h2::server::Connection<Guarded, Bytes>> {
+    let handshake = http2::server::builder(terms).handshake(stream);
+    let shaken = tokio::time::timeout(terms.head, handshake).await.ok()?;
+    shaken
+        .inspect_err(|error| {
+            tracing::debug!(remote = %link.remote, %error, "client connection broke");
+        })
+        .ok()
+}
+
+/// Takes a request; `false` when its head is too large.
+fn take(
+    link: &Rc<Link>,
+    request: http::Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    terms: &Terms,
+    open: &Rc<Cell<usize>>,
+) -> bool {
+    match http2::server::Stream::accept(request, respond, &terms.limits) {
+        Ok((head, stream)) => answer(link, head, stream, open),
+        Err(Refused::Reset(error)) => {
+            tracing::debug!(remote = %link.remote, %error, "stream refused");
+        }
+        Err(Refused::TooLarge(error, stream)) => {
+            answer_large(link, error, stream);
+            return false;
+        }
+    }
+    true
+}
+
 /// Ends a connection whose client sends too much, with a last word.
 async fn farewell(mut connection: h2::server::Connection<Guarded, Bytes>) {
     connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
@@ -234,10 +252,17 @@ fn answer_large(link: &Rc<Link>, error: aviary_http::Error, stream: Box<http2::s
     });
 }
 
+/// What the codec gives next.
+type Given = Option<Result<(http::Request<RecvStream>, SendResponse<Bytes>), h2::Error>>;
+
 /// What comes next on an HTTP/2 connection.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart where it is made"
+)]
 enum Accepted {
     /// What the codec has.
-    Next(Option<Result<(http::Request<RecvStream>, SendResponse<Bytes>), h2::Error>>),
+    Next(Given),
     /// No more streams are to be taken.
     End,
     /// The client sends too much of something.

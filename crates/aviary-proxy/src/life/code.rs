@@ -22,7 +22,7 @@ pub(crate) fn forget_start() {
 /// Start and length of a mapping of `program` that nobody ever wrote to: its code, and what is
 /// before it from the start of the file. Tables that the loader writes to lie behind the code.
 ///
-/// Source: proc_pid_maps(5).
+/// Source: `proc_pid_maps(5)`.
 fn unwritten(line: &str, program: &Path) -> Option<(usize, usize)> {
     let mut words = line.split_whitespace();
     let (range, rights, offset) = (words.next()?, words.next()?, words.next()?);

@@ -36,7 +36,7 @@ impl Client {
             )
         };
         // Without `x-forwarded-for` nobody says that the client is the one that connected.
-        let judged = address.or(chain.use_remote_address.then_some(remote));
+        let judged = address.or_else(|| chain.use_remote_address.then_some(remote));
         let internal = alone
             && judged.is_some_and(|it| chain.internal.iter().any(|range| range.contains(&it)));
         Self {

@@ -81,6 +81,7 @@ fn config(folder: &Path) -> Config {
 }
 
 /// A listener that answers everything with `body`, and a cluster for good measure.
+#[expect(clippy::too_many_lines, reason = "a configuration")]
 fn mesh(address: SocketAddr, body: &str) -> MeshConfig {
     let route = Route {
         name: "default".into(),

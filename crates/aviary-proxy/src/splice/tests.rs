@@ -65,33 +65,3 @@ async fn both_ways_idle_hold_no_pipe() {
         () = talk => {}
     }
 }
-
-#[tokio::test]
-async fn forward_passes_exactly_what_it_is_told() {
-    let ((mut client, near), (far, mut endpoint)) = (pair().await, pair().await);
-    let (sent, moved) = (pattern(700_000), Cell::new(0));
-    let write = async { client.write_all(&sent).await.unwrap() };
-    let read = async {
-        let mut came = vec![0; 600_000];
-        endpoint.read_exact(&mut came).await.unwrap();
-        came
-    };
-    let (passed, (), came) = tokio::join!(forward(&near, &far, 600_000, &moved), write, read);
-    passed.unwrap();
-    assert!(came == sent[..600_000]);
-    assert_eq!(moved.get(), 600_000);
-    // The rest is there for whoever reads next.
-    let mut rest = vec![0; 100_000];
-    let mut near = near;
-    near.read_exact(&mut rest).await.unwrap();
-    assert!(rest == sent[600_000..]);
-}
-
-#[tokio::test]
-async fn forward_of_too_few_bytes_is_an_error() {
-    let ((mut client, near), (far, _endpoint)) = (pair().await, pair().await);
-    client.write_all(b"abc").await.unwrap();
-    drop(client);
-    let error = forward(&near, &far, 4, &Cell::new(0)).await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-}

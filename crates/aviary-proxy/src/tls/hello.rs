@@ -136,6 +136,10 @@ fn read(body: &[u8]) -> Option<Hello> {
     Some(hello)
 }
 
+#[expect(
+    clippy::option_option,
+    reason = "a broken extension is not one without a name"
+)]
 fn server_name(body: &[u8]) -> Option<Option<Box<str>>> {
     let mut names = Cursor(Cursor(body).of_short()?);
     let kind = *names.take(1)?.first()?;

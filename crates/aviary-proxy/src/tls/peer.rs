@@ -22,8 +22,6 @@ thread_local! {
 pub(crate) struct Peer {
     /// The server that the client wanted, in lower case.
     pub(crate) server_name: Option<Arc<str>>,
-    /// The application protocol agreed on.
-    pub(crate) alpn: Option<Box<str>>,
     /// What its certificate says; `None` when it presented none.
     pub(crate) subject: Option<Box<Subject>>,
     /// SHA-256 of its certificate.
@@ -37,8 +35,6 @@ pub(crate) struct Peer {
     pub(crate) version: &'static str,
     /// Cipher suite, as Envoy writes it.
     pub(crate) cipher: &'static str,
-    /// An earlier session went on, without certificates being exchanged.
-    pub(crate) resumed: bool,
 }
 
 /// The identity in a certificate, at the address that it has on this thread.

@@ -200,7 +200,6 @@ impl Session {
             Side::Client(connection) => connection,
             Side::Server(connection) => connection,
         };
-        let text = |name: &[u8]| String::from_utf8_lossy(name).into();
         let leaf = state.peer_certificates().and_then(|chain| chain.first());
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         let subject = leaf.map(peer::subject).transpose().map_err(invalid)?;
@@ -215,7 +214,6 @@ impl Session {
         }
         self.peer = Rc::new(Peer {
             server_name: server_name.map(Arc::from),
-            alpn: state.alpn_protocol().map(text),
             digest: leaf.map(|leaf| peer::digest(leaf)),
             identity: subject.as_ref().and_then(peer::identity),
             own,
@@ -224,7 +222,6 @@ impl Session {
                 .negotiated_cipher_suite()
                 .map_or("", |suite| peer::cipher_text(suite.suite())),
             subject: subject.map(Box::new),
-            resumed,
         });
         Ok(())
     }

@@ -45,6 +45,7 @@ pub(crate) struct Host {
     connections: Cell<u32>,
     connecting: Cell<usize>,
     /// HTTP/1 connections that nobody uses, the one used last at the end.
+    #[expect(clippy::vec_box, reason = "one goes in and out without being copied")]
     idle: RefCell<Vec<Box<Pooled>>>,
     /// HTTP/2 connections.
     shared: RefCell<Vec<Shared>>,
@@ -354,6 +355,9 @@ impl Upstream {
             let tcp = socket::connect(host.address, policy.source_address, worker.marks())
                 .await
                 .map_err(|error| ConnectError::Refused(words(&error)))?;
+            if let Some(keepalive) = &policy.keepalive {
+                socket::probe(&tcp, keepalive);
+            }
             let secured = self.secure(worker, host, tcp).await;
             let stream = secured.map_err(|error| ConnectError::Refused(words(&error)))?;
             match policy.protocol {

@@ -17,6 +17,10 @@ use crate::stream::Stream;
 use crate::tls::Peer;
 
 /// A connection on which requests go out.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one fact of an exchange, and any of them can hold together"
+)]
 #[derive(Debug)]
 pub(crate) struct Connection {
     wire: Wire,

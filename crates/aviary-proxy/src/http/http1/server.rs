@@ -45,6 +45,10 @@ pub(crate) enum Next {
 }
 
 /// A connection on which requests come in.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one fact of an exchange, and any of them can hold together"
+)]
 #[derive(Debug)]
 pub(crate) struct Connection {
     wire: Wire,

@@ -89,6 +89,10 @@ pub(super) trait Drive {
     }
 
     /// Says that nothing more is sent.
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "the method alone is of one lifetime only"
+    )]
     fn close(&mut self, partial: &mut [u8], out: &mut [u8]) -> io::Result<usize> {
         self.sending(partial, out, |traffic, out| traffic.queue_close_notify(out))
     }

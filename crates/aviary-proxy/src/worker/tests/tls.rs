@@ -140,6 +140,7 @@ fn mesh_mtls_large_bodies_go_both_ways() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn mesh_mtls_wrong_peers_are_refused() {
     on_worker_thread(async {
         let (authority, foreign) = (Authority::new(), Authority::new());
