@@ -109,7 +109,9 @@ fn cluster(name: &str, addresses: &[SocketAddr]) -> Value {
         "type": "STATIC",
         "connect_timeout": "1s",
         // Several ways ask at once; the default is three retries at a time.
-        "circuit_breakers": {"thresholds": [{"max_retries": 100}]},
+        "circuit_breakers": {"thresholds": [{"retry_budget": {
+            "budget_percent": {"value": 100.0}, "min_retry_concurrency": 100,
+        }}]},
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
     })
 }

@@ -52,7 +52,8 @@ pub enum Normal {
 /// that begins with `/` has one; others (`*`) stay as they are.
 ///
 /// # Errors
-/// [`Error::PathRefused`] when it has an escaped NUL, or an escaped slash where these are refused.
+/// [`Error::PathRefused`] when it has an escaped NUL, a segment that is nothing but parameters
+/// (`/;x/`, which Envoy leaves), or an escaped slash where these are refused.
 pub fn normalize(path: &str, wanted: Normalize) -> Result<Normal, Error> {
     if is_plain(path.as_bytes(), wanted) {
         return Ok(Normal::Same);
@@ -71,7 +72,7 @@ pub fn normalize(path: &str, wanted: Normalize) -> Result<Normal, Error> {
         }
     }
     if wanted.dots {
-        bytes = resolve_dots(&rewrite_bytes(&bytes)?);
+        bytes = resolve_dots(&rewrite_bytes(&bytes)?)?;
     }
     if wanted.merge_slashes {
         merge_slashes(&mut bytes);
@@ -98,8 +99,8 @@ fn is_plain(path: &[u8], wanted: Normalize) -> bool {
             match *byte {
                 b'?' => return true,
                 b'/' if before == b'/' && wanted.merge_slashes => return false,
-                b'.' if before == b'/' && wanted.dots => return false,
-                b'/' | b'.' => {}
+                b'.' | b';' if before == b'/' && wanted.dots => return false,
+                b'/' | b'.' | b';' => {}
                 _ => return false,
             }
         }
@@ -109,7 +110,7 @@ fn is_plain(path: &[u8], wanted: Normalize) -> bool {
 }
 
 /// Bytes at which a plain path must be looked at more closely.
-static SUSPECT: [bool; 256] = crate::fields::byte_set(b"/.?%\\\"<>^`{|}");
+static SUSPECT: [bool; 256] = crate::fields::byte_set(b"/.;?%\\\"<>^`{|}");
 
 /// Replaces `%2F` by `/` and `%5C` by `\`; whether there was one.
 fn unescape_slashes(path: &mut Vec<u8>) -> bool {
@@ -196,13 +197,18 @@ fn completes_escape(out: &[u8], byte: u8) -> bool {
 /// Resolves dot segments; `path` begins with `/`.
 ///
 /// A `..` takes away the segment before it, also an empty one, and nothing at the start.
-fn resolve_dots(path: &[u8]) -> Vec<u8> {
+///
+/// # Errors
+/// When a segment is nothing but parameters.
+fn resolve_dots(path: &[u8]) -> Result<Vec<u8>, Error> {
     let mut out: Vec<u8> = Vec::with_capacity(path.len());
     let mut segments = path.split(|byte| *byte == b'/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
         let name = segment.split(|byte| *byte == b';').next();
         match name.unwrap_or_default() {
+            // Who ignores parameters sees no segment here, and another path than the rules do.
+            b"" if !segment.is_empty() => return Err(Error::PathRefused),
             b"." => {}
             b".." => out.truncate(memchr::memrchr(b'/', &out).unwrap_or(0)),
             _ => {
@@ -215,7 +221,7 @@ fn resolve_dots(path: &[u8]) -> Vec<u8> {
             out.push(b'/');
         }
     }
-    out
+    Ok(out)
 }
 
 /// Makes one slash of several.

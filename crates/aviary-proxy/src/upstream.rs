@@ -373,12 +373,9 @@ impl Upstream {
         self.budget.borrow_mut().on_request();
     }
 
-    /// Takes a retry from the budget, which a cluster with limits of its own does not have.
+    /// Takes a retry from the budget, which a cluster with a budget of its own does not have.
     pub(crate) fn may_retry(&self, now: Duration) -> bool {
-        let limited = {
-            let limits = &self.policy.borrow().limits;
-            limits.max_retries.is_some() || limits.retry_budget.is_some()
-        };
+        let limited = self.policy.borrow().limits.retry_budget.is_some();
         limited || self.budget.borrow_mut().withdraw(now)
     }
 }
