@@ -169,11 +169,9 @@ impl Proxy {
             let number = line.and_then(|rest| rest.split_whitespace().next());
             Ok(number.context("a line of /proc/…/status")?.parse()?)
         };
-        // Pages of the program's file go after the start, and come back as they are needed.
-        let code = field("RssFile:")?;
         Ok(Memory {
-            resident_kib: field("VmRSS:")?.saturating_sub(code),
-            peak_kib: field("VmHWM:")?.saturating_sub(code),
+            resident_kib: field("VmRSS:")?,
+            peak_kib: field("VmHWM:")?,
         })
     }
 
@@ -203,7 +201,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Memory of a process without its code.
+/// Memory of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Memory {
     /// Resident now, in KiB.
