@@ -65,8 +65,8 @@ const BAD_ROUTES: [(&str, &[&str]); 6] = [
         &["error converting YAML to JSON"],
     ),
     (
-        "  hosts: [a]\n  http:\n  - corsPolicy: {allowMethods: [GET]}\n    route:\n    - destination: {host: a}\n",
-        &["spec.http[0].corsPolicy", "not honoured yet"],
+        "  hosts: [a]\n  http:\n  - retries: {attempts: 1, retryRemoteLocalities: true}\n    route:\n    - destination: {host: a}\n",
+        &["spec.http[0].retries.retryRemoteLocalities", "not honoured yet"],
     ),
     (
         "  hosts: [a]\n  http:\n  - match:\n    - uri: {regex: '(['}\n    route:\n    - destination: {host: a}\n",
