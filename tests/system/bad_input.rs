@@ -66,7 +66,10 @@ const BAD_ROUTES: [(&str, &[&str]); 6] = [
     ),
     (
         "  hosts: [a]\n  http:\n  - retries: {attempts: 1, retryRemoteLocalities: true}\n    route:\n    - destination: {host: a}\n",
-        &["spec.http[0].retries.retryRemoteLocalities", "not honoured yet"],
+        &[
+            "spec.http[0].retries.retryRemoteLocalities",
+            "not honoured yet",
+        ],
     ),
     (
         "  hosts: [a]\n  http:\n  - match:\n    - uri: {regex: '(['}\n    route:\n    - destination: {host: a}\n",
