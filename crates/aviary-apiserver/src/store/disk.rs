@@ -1,6 +1,11 @@
 //! The file: three tables, every batch one durable transaction.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use imbl::OrdMap;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
@@ -17,6 +22,9 @@ const HEAD: TableDefinition<'_, &str, (u64, u64, &[u8])> = TableDefinition::new(
 /// `last` and `compacted` revision
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
+/// How long a file may be held by another process before that is an error.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 type Outcome<T> = Result<T, redb::Error>;
 
 /// Opens the database; called again after a failed write.
@@ -32,7 +40,7 @@ impl Disk {
     pub(super) fn open(path: &Path) -> Result<(Self, Shared), Error> {
         let file = path.to_owned();
         Self::open_with(
-            Box::new(move || Database::create(&file)),
+            Box::new(move || patiently(|| Database::create(&file))),
             &path.display().to_string(),
         )
     }
@@ -170,6 +178,21 @@ fn compact(database: &Database, revision: u64) -> Outcome<()> {
     write.commit()?;
     Ok(())
 }
+/// A process that was killed may still be on its way out, and holds the file until then.
+fn patiently(
+    open: impl Fn() -> Result<Database, redb::DatabaseError>,
+) -> Result<Database, redb::DatabaseError> {
+    let start = Instant::now();
+    loop {
+        match open() {
+            Err(redb::DatabaseError::DatabaseAlreadyOpen) if start.elapsed() < PATIENCE => {
+                std::thread::park_timeout(PATIENCE / 40);
+            }
+            opened => return opened,
+        }
+    }
+}
+
 fn damaged(key: &Key) -> redb::Error {
     redb::Error::Corrupted(format!("the stored text of {key} is not JSON"))
 }
