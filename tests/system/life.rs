@@ -335,8 +335,11 @@ fn supervisor_killed_takes_everything_along_and_starts_again() -> Result<()> {
     mesh.up("demo")?;
     mesh.kubectl("get configmap kept").ok()?;
     assert_eq!(mesh.get("/productpage", &[]).status, 200);
-    // What is just ending does not get into the way of a start at once.
+    let ours = footprint(&mesh)?;
     mesh.kill("supervisor")?;
+    eventually("everything ends again", END, || {
+        Ok(ours.left_over().is_empty())
+    })?;
     mesh.up("up")?;
     mesh.kubectl("get configmap kept").ok().map(drop)
 }
