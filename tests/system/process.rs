@@ -64,6 +64,12 @@ impl Footprint {
         )
     }
 
+    /// Which of its processes still run.
+    pub(crate) fn survivors(&self) -> Vec<String> {
+        let ours = all().filter(|process| self.processes.contains(process));
+        ours.map(|process| format!("{process:?}")).collect()
+    }
+
     /// What of it is still there.
     pub(crate) fn left_over(&self) -> Vec<String> {
         let home = self.home.display().to_string();

@@ -1,14 +1,16 @@
 //! Starting the parts and starting them again.
 //!
 //! Every child gets a pipe as standard input whose other end only the supervisor holds: when the
-//! supervisor dies, however it dies, each child reads the end of file and ends.
+//! supervisor dies, however it dies, each child reads the end of file and ends. Until then it holds
+//! a lock on its log, which came to it with standard error: by that the next one knows that
+//! somebody of the former run is still there.
 
-use std::fs::File;
-use std::path::PathBuf;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -23,6 +25,10 @@ const STEADY: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long a child may take to end by itself.
 const GRACE: Duration = Duration::from_secs(8);
+/// How long what a dead supervisor left may take to end; the pods are the slowest.
+const LEFT_OVER: Duration = Duration::from_secs(20);
+/// A wait is told when it is longer than this.
+const NOTICEABLE: Duration = Duration::from_millis(500);
 
 /// One part of the installation.
 pub(crate) struct Part<'a> {
@@ -63,7 +69,8 @@ impl Running {
 impl Part<'_> {
     /// Starts it; standard output is piped when `talks`, else it goes to the part's log.
     pub(crate) fn start(&self, talks: bool) -> Result<Running> {
-        let log = self.log()?;
+        let log = open_log(&self.home, self.name)?
+            .with_context(|| format!("an earlier `{}` still runs", self.name))?;
         for socket in &self.sockets {
             socket.inherit(true)?;
         }
@@ -125,7 +132,11 @@ impl Part<'_> {
                     () = tokio::time::sleep(pause) => {}
                     () = stop.cancelled() => return,
                 }
-                match self.start(false) {
+                let started = match wait_for_earlier(&self.home, self.name).await {
+                    Ok(()) => self.start(false),
+                    Err(error) => Err(error),
+                };
+                match started {
                     Ok(next) => {
                         child = next;
                         started_anew(child.id());
@@ -140,17 +151,61 @@ impl Part<'_> {
 
     /// Where its log is.
     pub(crate) fn log_path(&self) -> PathBuf {
-        self.home.join("logs").join(format!("{}.log", self.name))
+        log_path(&self.home, self.name)
     }
+}
 
-    fn log(&self) -> Result<File> {
-        let path = self.log_path();
-        File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .with_context(|| format!("cannot open the log `{}`", path.display()))
+fn log_path(home: &Path, name: &str) -> PathBuf {
+    home.join("logs").join(format!("{name}.log"))
+}
+
+/// Opens a part's log and locks it: the lock lasts until the last process that inherits it has
+/// ended. `None` when processes of an earlier run have it.
+fn open_log(home: &Path, name: &str) -> Result<Option<File>> {
+    let path = log_path(home, name);
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(|| format!("cannot open the log `{}`", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock the log `{}`", path.display()))
+        }
     }
+}
+
+/// Waits until nothing is left of a supervisor that was killed: its parts end by themselves, but not
+/// at once, and until then they hold ports, the store and the names of sockets.
+///
+/// # Errors
+/// They do not end.
+pub(crate) async fn wait_for_earlier_parts(home: &Path) -> Result<()> {
+    for part in ["control", "node", "sandbox"] {
+        wait_for_earlier(home, part).await?;
+    }
+    Ok(())
+}
+
+/// Waits until nothing of an earlier run of a part is left.
+async fn wait_for_earlier(home: &Path, name: &str) -> Result<()> {
+    let (begun, mut told) = (Instant::now(), false);
+    while open_log(home, name)?.is_none() {
+        ensure!(
+            begun.elapsed() < LEFT_OVER,
+            "an earlier `{name}` has not ended within {} s; `fuser {}` names its processes",
+            LEFT_OVER.as_secs(),
+            log_path(home, name).display()
+        );
+        if !told && begun.elapsed() > NOTICEABLE {
+            output::note(&format!("waiting for an earlier `{name}` to end"));
+            told = true;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
 }
 
 /// Ends a child: asks, waits, then kills.

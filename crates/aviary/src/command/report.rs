@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::home::{Home, write_private};
 
+/// How long a process that was killed may hold on to its locks.
+const LAST_MOMENTS: Duration = Duration::from_millis(300);
+
 /// A running installation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,6 +50,19 @@ impl Up {
             }
             // It holds the lock but has not got so far.
             Err(_) => Ok(None),
+        }
+    }
+
+    /// As [`Self::load`], of a supervisor that lasts: one that was killed a moment ago may still be on
+    /// its way out.
+    pub(crate) fn load_lasting(home: &Home) -> Result<Option<Self>> {
+        let begun = Instant::now();
+        loop {
+            let up = Self::load(home)?;
+            if up.is_none() || begun.elapsed() >= LAST_MOMENTS {
+                return Ok(up);
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
         }
     }
 

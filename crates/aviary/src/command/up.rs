@@ -18,7 +18,7 @@ use crate::client::{self, Identity};
 use crate::home::{Home, write_private};
 use crate::output::{self, Phase, paint};
 use crate::ports::Bound;
-use crate::supervise::{Part, Running, end};
+use crate::supervise::{self, Part, Running, end};
 
 /// How long a part may take to be ready.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -38,7 +38,7 @@ pub(crate) enum Content {
 /// Starts the installation and stays, or with `--detach` leaves it behind.
 pub(crate) fn run(home: &Home, args: &UpArgs, content: Content) -> Result<ExitCode> {
     home.create()?;
-    if let Some(up) = Up::load(home)? {
+    if let Some(up) = Up::load_lasting(home)? {
         return join(home, &up, content);
     }
     if args.detach {
@@ -150,6 +150,10 @@ async fn supervise(home: &Home, args: &UpArgs, content: Content) -> Result<ExitC
         interrupted.cancel();
     });
     let detached = std::env::var_os("AVIARY_DETACHED").is_some();
+    tokio::select! {
+        ended = supervise::wait_for_earlier_parts(home.path()) => ended?,
+        () = asked_to_stop.cancelled() => return Ok(ExitCode::SUCCESS),
+    }
 
     let sockets = Sockets::bind(home, args)?;
     make_xds_key(home)?;
