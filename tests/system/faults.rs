@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use aviary_tests::{Installation, Load, Outcome, Report, Shares, eventually};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -29,7 +31,7 @@ spec:
 ";
 
 /// Two versions of micro-api behind the gateway and in the mesh, all traffic on v1.
-fn micro_api() -> Result<Installation> {
+pub(crate) fn micro_api() -> Result<Installation> {
     let mesh = Installation::start()?;
     mesh.kubectl("label namespace default istio-injection=enabled")
         .ok()?;
@@ -74,7 +76,7 @@ fn routes(shares: &[(&str, u32)]) -> String {
 }
 
 /// Waits until everything is answered by one version.
-fn live(mesh: &Installation, version: &str) -> Result<Duration> {
+pub(crate) fn live(mesh: &Installation, version: &str) -> Result<Duration> {
     let host = format!("Host: {HOST}");
     eventually(&format!("all traffic on {version}"), LIVE, || {
         let pages = mesh.get_many("/test/test", &["-H", &host], 20);
@@ -101,7 +103,7 @@ struct Outcomes {
 }
 
 /// Runs `during` under load and fails if one request failed.
-fn under_load(mesh: &Installation, during: impl FnOnce() -> Result<()>) -> Result<()> {
+pub(crate) fn under_load(mesh: &Installation, during: impl FnOnce() -> Result<()>) -> Result<()> {
     let traffic = Traffic {
         mesh,
         gateway: Load::start(
@@ -401,4 +403,56 @@ fn node_killed_under_load_adopts_its_pods_and_loses_no_request() -> Result<()> {
         assert_eq!(now.len(), lived.len() + 1);
         Ok(())
     })
+}
+
+/// Every sidecar and the gateway killed while the control plane does not answer: they come back by what
+/// they kept on disk, and the applications beside them notice nothing.
+#[test]
+fn f5_proxies_killed_without_a_control_plane_serve_again_by_what_they_kept() -> Result<()> {
+    let mesh = micro_api()?;
+    mesh.apply("", &routes(&[("v2", 100)]))?;
+    live(&mesh, "v2")?;
+    let is_proxy = |process: &Process| process.command.contains("aviary proxy");
+    let (proxies, others): (Vec<_>, Vec<_>) = pod_processes(&mesh)?.into_iter().partition(is_proxy);
+    ensure!(proxies.len() > 3, "proxies: {proxies:?}");
+    let control = Pid::from_raw(i32::try_from(mesh.process("control")?)?);
+    kill(control, Signal::SIGSTOP)?;
+    let without_control = || -> Result<()> {
+        let end = |process: &Process| -> Result<()> {
+            let process = Pid::from_raw(i32::try_from(process.pid)?);
+            Ok(kill(process, Signal::SIGKILL)?)
+        };
+        let killed = Instant::now();
+        for proxy in &proxies {
+            end(proxy)?;
+        }
+        live(&mesh, "v2")?;
+        println!(
+            "{} proxies served again {:?} after they were killed",
+            proxies.len(),
+            killed.elapsed()
+        );
+        let now = pod_processes(&mesh)?;
+        for other in &others {
+            ensure!(now.contains(other), "gone: {other:?}");
+        }
+        // The agent has something to tell the control plane by now, and must not wait for it.
+        let killed = Instant::now();
+        let servers = |it: &&Process| it.command.contains("/micro-api ");
+        for server in others.iter().filter(servers) {
+            end(server)?;
+        }
+        ensure!(others.iter().filter(servers).count() > 3, "{others:?}");
+        live(&mesh, "v2")?;
+        println!(
+            "so did the applications {:?} after they were",
+            killed.elapsed()
+        );
+        Ok(())
+    };
+    let done = without_control();
+    kill(control, Signal::SIGCONT)?;
+    done?;
+    mesh.apply("", &routes(&[("v1", 100)]))?;
+    live(&mesh, "v1").map(drop)
 }

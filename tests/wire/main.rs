@@ -11,4 +11,5 @@ mod honest;
 mod http2;
 mod limits;
 mod rules;
+mod succession;
 mod tunnels;

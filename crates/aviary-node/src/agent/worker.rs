@@ -80,6 +80,9 @@ pub(super) struct Worker {
     notes: mpsc::UnboundedReceiver<Note>,
     deadline: Option<stop::Deadline>,
     published: Option<PodStatus>,
+    writing: Option<report::Writing>,
+    /// Not before a failed write's next try.
+    write_again_at: Option<Timestamp>,
     wake_at: Option<Timestamp>,
     /// Messages of troubles already told, to tell each once.
     told: BTreeSet<String>,
@@ -111,6 +114,8 @@ impl Worker {
             notes,
             deadline: None,
             published: None,
+            writing: None,
+            write_again_at: None,
             wake_at: None,
             told: BTreeSet::new(),
             ended: false,
@@ -128,7 +133,7 @@ impl Worker {
                 .is_some_and(|status| status.pod_ip.is_some())
         {
             // Nobody may be sent to the address that the pod had before the node was restarted.
-            self.publish().await;
+            self.publish_now().await;
         }
         loop {
             self.wake_at = None;
@@ -140,7 +145,7 @@ impl Worker {
             if Box::pin(self.step()).await {
                 return;
             }
-            self.publish().await;
+            self.publish();
             if !self.wait().await {
                 return;
             }
@@ -166,6 +171,7 @@ impl Worker {
                 self.pod = pod;
             }
             state = next_state(&mut self.states) => self.take_state(state),
+            outcome = report::written(&mut self.writing) => self.take_written(outcome),
             Some(note) = self.notes.recv() => self.take_note(note),
             Some(_) = self.tasks.join_next() => {}
             () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
@@ -189,7 +195,7 @@ impl Worker {
         }
         self.wake_until(decision.wake_at);
         if decision.finished {
-            self.publish().await;
+            self.publish_now().await;
             if self.deadline.is_some() {
                 return self.remove().await;
             }

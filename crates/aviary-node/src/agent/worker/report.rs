@@ -5,22 +5,40 @@ use k8s_openapi::api::core::v1::{Pod, PodCondition, PodStatus};
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
+use tokio::task::{JoinError, JoinHandle};
 
 use super::{RETRY, Worker};
 use crate::pod::status::{Place, status};
 use crate::pod::{self};
 
+/// A status on its way to the API server.
+#[derive(Debug)]
+pub(super) struct Writing {
+    status: PodStatus,
+    task: JoinHandle<Result<(), kube::Error>>,
+}
+
+/// What became of a write.
+pub(super) type Written = Result<Result<(), kube::Error>, JoinError>;
+
 impl Worker {
-    /// Writes the status if it is another than the one written last; a failed write is tried again.
-    pub(super) async fn publish(&mut self) {
+    /// Writes the status if it is another than the one written last, while the worker goes on: an API
+    /// server that is slow or stands still must not keep a container from being started again. A
+    /// failed write is tried again.
+    pub(super) fn publish(&mut self) {
+        if self.ended || self.writing.is_some() {
+            return;
+        }
+        let now = Timestamp::now();
+        if let Some(at) = self.write_again_at.filter(|at| *at > now) {
+            self.wake_until(Some(at));
+            return;
+        }
         let place = Place {
             address: self.address.filter(|_| self.states.is_some()),
             start_time: self.start_time,
-            now: Timestamp::now(),
+            now,
         };
-        if self.ended {
-            return;
-        }
         let fresh = status(&self.pod, &self.records, place);
         if self.published.as_ref() == Some(&fresh) {
             return;
@@ -32,21 +50,63 @@ impl Worker {
         let patch = json!({"metadata": {"uid": pod::uid(&self.pod)}, "status": body});
         let api: Api<Pod> = Api::namespaced(self.context.client.clone(), self.namespace());
         let name = self.pod.metadata.name.clone().unwrap_or_default();
-        let written = api
-            .patch_status(&name, &PatchParams::default(), &Patch::Strategic(patch))
-            .await;
-        match written {
-            Ok(_) => {
-                self.pod.status = Some(fresh.clone());
-                self.published = Some(fresh);
+        let task = tokio::spawn(async move {
+            let (parameters, patch) = (PatchParams::default(), Patch::Strategic(patch));
+            let written = api.patch_status(&name, &parameters, &patch).await;
+            written.map(drop)
+        });
+        self.writing = Some(Writing {
+            status: fresh,
+            task,
+        });
+    }
+
+    /// As [`Worker::publish`], and waits until the API server has it.
+    pub(super) async fn publish_now(&mut self) {
+        // What is on its way already is older.
+        self.finish_writing().await;
+        self.publish();
+        self.finish_writing().await;
+    }
+
+    async fn finish_writing(&mut self) {
+        if self.writing.is_some() {
+            let outcome = written(&mut self.writing).await;
+            self.take_written(outcome);
+        }
+    }
+
+    /// Takes in what became of the write.
+    pub(super) fn take_written(&mut self, outcome: Written) {
+        let Some(Writing { status, .. }) = self.writing.take() else {
+            return;
+        };
+        self.write_again_at = None;
+        let error = match outcome {
+            Ok(Ok(())) => {
+                self.pod.status = Some(status.clone());
+                self.published = Some(status);
+                return;
             }
             // The object is gone or another one; the watch will say so.
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
-            Err(error) => {
-                tracing::warn!(%error, pod = name, "cannot write the pod's status; trying again");
-                self.wake_in(RETRY);
+            Ok(Err(kube::Error::Api(answer))) if answer.code == 404 || answer.code == 409 => {
+                self.published = Some(status);
+                return;
             }
-        }
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        let pod = self.pod.metadata.name.as_deref();
+        tracing::warn!(pod, %error, "cannot write the pod's status; trying again");
+        self.write_again_at = Some(Timestamp::now() + RETRY);
+    }
+}
+
+/// The outcome of the write under way, or never while there is none. Safe to cancel.
+pub(super) async fn written(writing: &mut Option<Writing>) -> Written {
+    match writing {
+        Some(writing) => (&mut writing.task).await,
+        None => std::future::pending().await,
     }
 }
 
