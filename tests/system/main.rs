@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "tests print what they measured")]
 
 mod bad_input;
+mod ending;
 mod faults;
 mod golden;
 mod life;

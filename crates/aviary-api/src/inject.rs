@@ -8,6 +8,9 @@ pub const PROXY_CONTAINER: &str = "istio-proxy";
 pub const NAMESPACE_LABEL: &str = "istio-injection";
 /// Pod label (or annotation) that decides for one Pod.
 pub const POD_LABEL: &str = "sidecar.istio.io/inject";
+/// Pod condition: no proxy gives requests to the Pod any more. Set by the control plane once a Pod is
+/// being deleted; the node agent stops the application after that.
+pub const WITHDRAWN: &str = "aviary/Withdrawn";
 /// Port of the sidecar's readiness.
 pub const READY_PORT: u16 = 15021;
 

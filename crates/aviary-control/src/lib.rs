@@ -10,6 +10,7 @@ pub mod manager;
 mod mesh;
 pub mod ads;
 mod status;
+mod withdrawal;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -61,6 +62,15 @@ pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), Error>
         let publisher = Arc::clone(&publisher);
         tasks.spawn(async move {
             mesh::run(client, &publisher, &written, &stop).await;
+            Ok(())
+        });
+    }
+    {
+        let (client, stop) = (config.client.clone(), stop.clone());
+        let (publisher, proxies) = (Arc::clone(&publisher), Arc::clone(&proxies));
+        let changes = changes.clone();
+        tasks.spawn(async move {
+            withdrawal::run(client, &publisher, &proxies, changes, &stop).await;
             Ok(())
         });
     }

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use publish::Publisher;
 pub(crate) use watch::resource;
 pub(crate) use world::Change;
-pub(crate) use world::Objects;
 use world::World;
+pub(crate) use world::{Leaving, Objects};
 
 /// Events waiting to be applied. A watch that is faster than that waits; a burst of a whole
 /// rollout fits.
@@ -39,6 +39,7 @@ pub(crate) async fn run(
     }
     drop(sender);
     let mut world = World::default();
+    let mut version = 0;
     loop {
         let event = tokio::select! {
             () = stop.cancelled() => break,
@@ -54,9 +55,9 @@ pub(crate) async fn run(
         }
         if change >= Change::Endpoints || !publisher.is_ready() {
             let snapshot = world.settled();
-            let version = publisher.publish(&snapshot, change);
-            world.published(version);
+            version = publisher.publish(&snapshot, change);
         }
+        world.published(version);
         if change > Change::Nothing {
             objects.send_replace(world.objects());
         }

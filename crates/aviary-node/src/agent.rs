@@ -101,6 +101,7 @@ pub async fn run(config: Config, cancel: CancellationToken) -> Result<(), Error>
         pool: Mutex::new(pool),
         events,
         services: services.clone(),
+        slices: slices.store(),
     });
     tasks.spawn(services::apply(Arc::clone(&context), services, slices));
     tasks.spawn(node::keep(Arc::clone(&context)));

@@ -9,6 +9,7 @@ use aviary_api::{
     DestinationRule, Gateway, VirtualService, destination_rule::DestinationRuleSpec,
     gateway::GatewaySpec, virtual_service::VirtualServiceSpec,
 };
+use aviary_mesh::endpoint::Health;
 use imbl::OrdMap;
 use k8s_openapi::api::{core::v1 as core, discovery::v1 as discovery};
 use serde::Deserialize;
@@ -194,6 +195,19 @@ impl Snapshot {
             Kind::DestinationRule => self.destination_rules.keys().cloned().collect(),
             Kind::Gateway => self.gateways.keys().cloned().collect(),
         }
+    }
+
+    /// Whether a Service gives new requests to this Pod.
+    pub fn is_offered(&self, pod: &ObjectKey) -> bool {
+        let own = |slice: &Arc<Slice>| {
+            let mut endpoints = slice.endpoints.iter();
+            endpoints.any(|it| it.health == Health::Healthy && it.pod.as_ref() == Some(pod))
+        };
+        let here = self
+            .slices
+            .iter()
+            .filter(|(service, _)| service.namespace == pod.namespace);
+        here.flat_map(|(_, slices)| slices.values()).any(own)
     }
 
     /// The generation of one of Istio's objects; `None` when it is not there.

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use aviary_api::inject::WITHDRAWN;
 use aviary_translate::{Kind, ObjectKey, Snapshot};
 use serde_json::Value;
 
@@ -30,6 +31,17 @@ pub(crate) struct Objects {
     pub(crate) known: Arc<BTreeMap<(Kind, ObjectKey), Known>>,
     /// The snapshot in which they are.
     pub(crate) snapshot: Snapshot,
+    /// Pods that are about to stop.
+    pub(crate) leaving: Arc<BTreeMap<ObjectKey, Leaving>>,
+}
+
+/// A pod that is being deleted, until it is said of it that nobody is sent to it any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Leaving {
+    /// Tells apart pods of the same name over time.
+    pub(crate) uid: String,
+    /// The first published version that does not offer it; 0 until then.
+    pub(crate) version: u64,
 }
 
 /// One of Istio's objects.
@@ -51,6 +63,7 @@ pub(super) struct World {
     snapshot: Snapshot,
     listed: BTreeSet<Kind>,
     known: BTreeMap<(Kind, ObjectKey), Known>,
+    leaving: BTreeMap<ObjectKey, Leaving>,
 }
 
 impl World {
@@ -87,10 +100,15 @@ impl World {
         self.snapshot.clone()
     }
 
-    /// Notes the version in which the present objects were published.
+    /// Notes the version in which the present objects are published.
     pub(super) fn published(&mut self, version: u64) {
         for known in self.known.values_mut().filter(|known| known.version == 0) {
             known.version = version;
+        }
+        for (pod, leaving) in &mut self.leaving {
+            if leaving.version == 0 && !self.snapshot.is_offered(pod) {
+                leaving.version = version;
+            }
         }
     }
 
@@ -99,6 +117,7 @@ impl World {
         Objects {
             known: Arc::new(self.known.clone()),
             snapshot: self.snapshot.clone(),
+            leaving: Arc::new(self.leaving.clone()),
         }
     }
 
@@ -111,7 +130,7 @@ impl World {
                 return Change::Nothing;
             }
         };
-        let told = self.note(kind, object, changed);
+        let told = self.note(kind, object, changed) | self.note_leaving(kind, object);
         match (changed, kind) {
             (false, _) if told => Change::Told,
             (false, _) => Change::Nothing,
@@ -144,7 +163,33 @@ impl World {
         self.known.insert(id, known.clone()) != Some(known)
     }
 
+    /// Notes a pod that is being deleted, or that this has been said of it; tells whether that is new.
+    fn note_leaving(&mut self, kind: Kind, object: &Value) -> bool {
+        let meta = &object["metadata"];
+        if kind != Kind::Pod || meta["deletionTimestamp"].is_null() {
+            return false;
+        }
+        let key = watch::key(object);
+        let mut conditions = object["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        if conditions.any(|it| it["type"] == WITHDRAWN && it["status"] == "True") {
+            return self.leaving.remove(&key).is_some();
+        }
+        let uid = meta["uid"].as_str().unwrap_or_default();
+        if self.leaving.get(&key).is_some_and(|known| known.uid == uid) {
+            return false;
+        }
+        let uid = uid.to_owned();
+        self.leaving.insert(key, Leaving { uid, version: 0 });
+        true
+    }
+
     fn remove(&mut self, kind: Kind, key: &ObjectKey) -> Change {
+        if kind == Kind::Pod {
+            self.leaving.remove(key);
+        }
         self.known.remove(&(kind, key.clone()));
         match self.snapshot.remove(kind, key) {
             false => Change::Nothing,
@@ -212,6 +257,56 @@ mod tests {
             world.known.values().next().map(|known| known.version),
             Some(0)
         );
+    }
+
+    /// A pod, and a slice that offers it or no longer does.
+    fn pod_and_slice(deleted: bool, terminating: bool) -> [Event; 2] {
+        let mut pod = json!({"metadata": {"name": "p", "namespace": "a", "uid": "1"}, "spec": {"containers": []}});
+        if deleted {
+            pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        }
+        let slice = json!({
+            "metadata": {"name": "s-1", "namespace": "a", "labels": {"kubernetes.io/service-name": "s"}},
+            "addressType": "IPv4",
+            "ports": [{"port": 80}],
+            "endpoints": [{
+                "addresses": ["10.0.0.1"],
+                "conditions": {"ready": !terminating, "serving": true, "terminating": terminating},
+                "targetRef": {"kind": "Pod", "name": "p", "namespace": "a"},
+            }],
+        });
+        [
+            Event::Apply(Kind::Pod, pod),
+            Event::Apply(Kind::EndpointSlice, slice),
+        ]
+    }
+
+    #[test]
+    fn leaving_pod_has_the_version_that_does_not_offer_it() {
+        let mut world = World::default();
+        let versions = |world: &World| -> Vec<u64> {
+            let leaving = world.leaving.values();
+            leaving.map(|leaving| leaving.version).collect()
+        };
+        for event in pod_and_slice(false, false) {
+            world.apply(event);
+        }
+        world.published(1);
+        assert_eq!(versions(&world), Vec::<u64>::new());
+        let [deleted, withdrawn] = pod_and_slice(true, true);
+        assert_eq!(world.apply(deleted), Change::Told);
+        world.published(2);
+        assert_eq!(versions(&world), [0]);
+        assert_eq!(world.apply(withdrawn), Change::Endpoints);
+        world.published(3);
+        world.published(4);
+        assert_eq!(versions(&world), [3]);
+        let [mut said, _] = pod_and_slice(true, true);
+        if let Event::Apply(_, pod) = &mut said {
+            pod["status"]["conditions"] = json!([{"type": WITHDRAWN, "status": "True"}]);
+        }
+        assert_eq!(world.apply(said), Change::Told);
+        assert_eq!(versions(&world), Vec::<u64>::new());
     }
 
     #[test]

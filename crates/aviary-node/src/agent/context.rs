@@ -5,12 +5,14 @@ use std::fs;
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
-use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::runtime::reflector::Store;
 use parking_lot::Mutex;
 
 use super::event::Recorder;
 use crate::network::address::Pool;
+use crate::pod;
 
 /// The agent's parts that workers use; fields as in [`super::Config`].
 pub(super) struct Context {
@@ -24,9 +26,18 @@ pub(super) struct Context {
     pub(super) pool: Mutex<Pool>,
     pub(super) events: Recorder,
     pub(super) services: Store<Service>,
+    pub(super) slices: Store<EndpointSlice>,
 }
 
 impl Context {
+    /// Whether a Service has the pod among its endpoints, in whatever condition.
+    pub(super) fn serves(&self, pod: &Pod) -> bool {
+        let slices = self.slices.state();
+        let endpoints = slices.iter().flat_map(|it| it.endpoints.iter().flatten());
+        let mut targets = endpoints.filter_map(|endpoint| endpoint.target_ref.as_ref());
+        targets.any(|target| target.uid.as_deref() == Some(pod::uid(pod)))
+    }
+
     /// Images that the user added; read each time, so that `aviary image add` takes effect at the next try.
     pub(super) fn user_images(&self) -> BTreeMap<String, Vec<String>> {
         let path = self.home.join("images.json");

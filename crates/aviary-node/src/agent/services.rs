@@ -24,6 +24,13 @@ pub(super) struct Slices {
     changed: Arc<Notify>,
 }
 
+impl Slices {
+    /// Where they are found.
+    pub(super) fn store(&self) -> Store<EndpointSlice> {
+        self.store.clone()
+    }
+}
+
 /// How long after a failed attempt the rules are tried again.
 const RETRY: Duration = Duration::from_secs(1);
 

@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
+use aviary_api::inject::WITHDRAWN;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
 use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{RETRY, Worker, hook};
+use super::{RETRY, Target, Worker, hook};
 use crate::init::client::call;
 use crate::init::protocol::Request;
 use crate::pod::{self};
 
 /// What a sidecar gets in any case. Source: KEP-753.
 const SIDECAR_GRACE: Duration = Duration::from_secs(2);
+
+/// How long the proxies may take to confirm that they send nobody here any more; a control plane that is
+/// away must not keep a pod from ending. No more than half of the grace period in any case.
+const WITHDRAWAL: Duration = Duration::from_secs(5);
 
 /// When a pod that is deleted is ended by force.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +67,10 @@ impl Worker {
             return;
         };
         let now = Instant::now();
+        let leaves = restart.is_none()
+            && self.deadline.is_some()
+            && !pod::is_sidecar(&container)
+            && self.context.serves(&self.pod);
         let (message, deadline) = if let Some((message, grace)) = restart {
             (message, now + grace.unwrap_or_else(|| self.grace()))
         } else {
@@ -82,6 +91,8 @@ impl Worker {
             .and_then(|lifecycle| lifecycle.pre_stop.clone());
         let place = self.hook_place(&container);
         let (events, pod) = (self.context.events.clone(), self.pod.clone());
+        let mut target = self.target.clone();
+        let withdrawal = now + WITHDRAWAL.min(deadline.saturating_duration_since(now) / 2);
         let handle = self.tasks.spawn(async move {
             if let Some(hook) = hook
                 && let Ok(Err(message)) = timeout_at(deadline, hook::run(&place, &hook)).await
@@ -93,6 +104,10 @@ impl Worker {
                     "FailedPreStopHook",
                     message,
                 );
+            }
+            if leaves {
+                // The watch ends with the agent; then the next one stops the pod.
+                let _ = timeout_at(withdrawal, target.wait_for(is_withdrawn)).await;
             }
             let signal = |signal: Signal| Request::Signal {
                 name: place.container.name.clone(),
@@ -130,6 +145,16 @@ impl Worker {
         self.teardown().await;
         true
     }
+}
+
+/// Whether no proxy sends anybody to the pod any more.
+fn is_withdrawn(target: &Target) -> bool {
+    let status = target.pod.status.as_ref();
+    let mut conditions = status
+        .and_then(|status| status.conditions.as_deref())
+        .unwrap_or_default()
+        .iter();
+    target.gone || conditions.any(|it| it.type_ == WITHDRAWN && it.status == "True")
 }
 
 fn seconds_of(value: Option<i64>) -> Option<Duration> {
