@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod ending;
+mod explain;
 mod faults;
 mod golden;
 mod life;

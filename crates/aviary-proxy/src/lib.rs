@@ -20,6 +20,7 @@ mod worker;
 mod connection;
 mod inspect;
 mod request;
+mod canonical;
 mod forward;
 mod tcp;
 mod reply;
@@ -36,5 +37,6 @@ mod tls;
 mod socket;
 
 pub use aviary_xds::Bootstrap;
+pub use canonical::{Canonical, canonical};
 pub use config::{Config, ProxyKind};
 pub use serve::{Error, run};

@@ -5,15 +5,16 @@
 //! proxies before it removes every `x-envoy-*` and `x-forwarded-*` of the client, HTTP/1.0 is
 //! always answered, and hosts go on in lower case.
 
-use aviary_http::host::{self, Port};
-use aviary_http::path::{self, EscapedSlashes, Normal, Normalize};
+use aviary_http::host;
+use aviary_http::path::{self, Normal};
 use aviary_http::{Fields, Method, Name, RequestHead, Scheme, Version};
-use aviary_mesh::listener::{self, HttpChain, PathForm, StripPort};
+use aviary_mesh::listener::HttpChain;
 use aviary_mesh::tls::misdirected;
 use aviary_telemetry::trace;
 
 use super::cert;
 use super::client::Client;
+use crate::canonical::{path_form, port_form};
 use crate::connection::{Identity, Link};
 use crate::headers;
 use crate::reply::Reply;
@@ -57,7 +58,7 @@ pub(super) fn accept(
 /// Brings path and host to their normal form.
 fn normalize(link: &Link, chain: &HttpChain, head: &mut RequestHead) -> Result<(), Reply> {
     const REFUSED: &str = "path_normalization_failed";
-    match path::normalize(head.path(), form(chain.path)) {
+    match path::normalize(head.path(), path_form(chain.path)) {
         Ok(Normal::Same) => {}
         Ok(Normal::Changed(path)) => head.set_path(&path),
         Ok(Normal::Redirect(path)) => {
@@ -65,28 +66,11 @@ fn normalize(link: &Link, chain: &HttpChain, head: &mut RequestHead) -> Result<(
         }
         Err(_) => return Err(Reply::plain(400, REFUSED, "")),
     }
-    let port = match chain.strip_port {
-        StripPort::Keep => Port::Keep,
-        StripPort::Matching => Port::StripMatching(link.destination.port()),
-        StripPort::Any => Port::Strip,
-    };
+    let port = port_form(chain.strip_port, link.destination.port());
     if let Some(host) = host::normalize(head.authority(), port, false) {
         head.set_authority(&host);
     }
     Ok(())
-}
-
-fn form(wanted: PathForm) -> Normalize {
-    Normalize {
-        dots: wanted.normalize,
-        merge_slashes: wanted.merge_slashes,
-        escaped_slashes: match wanted.escaped_slashes {
-            listener::EscapedSlashes::Keep => EscapedSlashes::Keep,
-            listener::EscapedSlashes::Reject => EscapedSlashes::Reject,
-            listener::EscapedSlashes::Redirect => EscapedSlashes::UnescapeAndRedirect,
-            listener::EscapedSlashes::Decode => EscapedSlashes::UnescapeAndForward,
-        },
-    }
 }
 
 /// The headers that tell of the way here.

@@ -12,8 +12,9 @@ use anyhow::{Context, Result, anyhow, bail};
 use aviary_mesh::compiled::Config;
 use aviary_mesh::filters;
 use aviary_mesh::listener::{ChainAction, HttpChain, Listener};
-use aviary_mesh::resolve::{self, Connection};
+use aviary_mesh::resolve::{self, Connection, Head as _};
 use aviary_mesh::{MeshConfig, endpoint};
+use aviary_proxy::{Canonical, canonical};
 use k8s_openapi::api::core::v1::Service;
 use kube::api::Api;
 use rand::SeedableRng as _;
@@ -119,7 +120,17 @@ fn explain(
         ChainAction::Tcp(_) => {
             report.ends("the bytes go on as they are: this is no HTTP to the proxy");
         }
-        ChainAction::Http(chain) => request(&config, chain, asked, live, &mut report),
+        ChainAction::Http(chain) => {
+            match canonical(chain, destination.port(), asked.path(), asked.authority()) {
+                Canonical::Seen { path, authority } => {
+                    let asked = asked.seen_as(path, authority);
+                    report.seen(&asked);
+                    request(&config, chain, &asked, live, &mut report);
+                }
+                Canonical::Redirect(path) => report.ends(&format!("redirected (307) to {path}")),
+                Canonical::Refused => report.ends("answered with 400 (no such path)"),
+            }
+        }
     }
     Ok(report)
 }

@@ -11,7 +11,9 @@ use aviary_mesh::resolve::Head;
 pub(super) struct Asked {
     method: String,
     scheme: String,
-    /// Host, and port when the URL has one.
+    /// Host of the URL, and port when it has one: where the connection goes.
+    to: String,
+    /// The same, or what a header `host` says instead.
     authority: String,
     path: String,
     /// Lower-case names and values.
@@ -36,6 +38,7 @@ impl Asked {
         let mut asked = Self {
             method: method.to_ascii_uppercase(),
             scheme: scheme.to_owned(),
+            to: authority.to_owned(),
             authority: authority.to_owned(),
             path: format!("{slash}{path}"),
             headers: Vec::new(),
@@ -49,23 +52,34 @@ impl Asked {
                 name => asked.headers.push((name, value.trim().to_owned())),
             }
         }
-        if asked.authority.is_empty() {
+        if asked.to.is_empty() {
             bail!("`{url}` has no host");
         }
         Ok(asked)
     }
 
-    /// What curl shows of it.
-    pub(super) fn line(&self) -> String {
-        format!(
-            "{} {}://{}{}",
-            self.method, self.scheme, self.authority, self.path
-        )
+    /// The path with query.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
-    /// The host without port.
+    /// The same request as the rules see it.
+    pub(super) fn seen_as(&self, path: String, authority: String) -> Self {
+        Self {
+            path,
+            authority,
+            ..self.clone()
+        }
+    }
+
+    /// What curl shows of it.
+    pub(super) fn line(&self) -> String {
+        format!("{} {}://{}{}", self.method, self.scheme, self.to, self.path)
+    }
+
+    /// The URL's host without port.
     pub(super) fn host(&self) -> &str {
-        aviary_mesh::compiled::without_port(&self.authority)
+        aviary_mesh::compiled::without_port(&self.to)
     }
 
     /// The host, when it is an address.
@@ -75,7 +89,7 @@ impl Asked {
 
     /// The port of the URL, or its scheme's.
     pub(super) fn port(&self) -> u16 {
-        let rest = self.authority.get(self.host().len()..).unwrap_or_default();
+        let rest = self.to.get(self.host().len()..).unwrap_or_default();
         let own = rest.strip_prefix(':').and_then(|port| port.parse().ok());
         own.unwrap_or_else(|| if self.is_tls() { 443 } else { 80 })
     }

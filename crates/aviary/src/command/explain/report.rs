@@ -59,6 +59,14 @@ impl Report {
         }
     }
 
+    /// Tells the form in which the rules see the request, where that is another.
+    pub(super) fn seen(&mut self, asked: &Asked) {
+        let line = asked.line();
+        if line != self.request {
+            self.reasons.push(format!("the rules see {line}"));
+        }
+    }
+
     /// It goes no further.
     pub(super) fn ends(&mut self, outcome: &str) {
         outcome.clone_into(&mut self.outcome);

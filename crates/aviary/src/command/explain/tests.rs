@@ -63,6 +63,17 @@ fn explain_split_tells_every_branch() {
 }
 
 #[test]
+fn explain_path_has_the_form_that_the_chain_gives_it() {
+    let more = "stat_prefix: in\n          normalize_path: true\n          merge_slashes: true";
+    let file = FILE.replace("stat_prefix: in", more);
+    let config = aviary_proxy::Bootstrap::read(&file).unwrap().config;
+    let asked = Asked::new("get", "http://web/x/..//gone", &[]).unwrap();
+    let text = explain(config, &asked, UNKNOWN, None, "").unwrap().text();
+    assert!(text.contains("the rules see GET http://web/gone"), "{text}");
+    assert!(text.ends_with("answered in place with 410"), "{text}");
+}
+
+#[test]
 fn explain_headers_decide() {
     let text = explained("web", &["End-User: jason"], "");
     assert!(text.contains("route #0 `jason`: taken"), "{text}");
@@ -71,4 +82,13 @@ fn explain_headers_decide() {
     assert!(text.ends_with("answered in place with 410"), "{text}");
     let text = explained("http://web/elsewhere", &[], "");
     assert!(text.ends_with("answered with 404"), "{text}");
+}
+
+/// As curl does it: the URL says where the connection goes, the header what is asked for there.
+#[test]
+fn explain_host_header_does_not_lead_the_connection() {
+    let headers = ["Host: other.example".to_owned()];
+    let asked = Asked::new("get", "http://web:8080/a", &headers).unwrap();
+    assert_eq!((asked.host(), asked.port()), ("web", 8080));
+    assert_eq!(asked.authority(), "other.example");
 }
