@@ -10,6 +10,7 @@ pub mod certificates;
 pub mod frames;
 mod installation;
 mod load;
+pub mod memory;
 mod normal;
 pub mod origin;
 pub mod raw;

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::memory::{Memory, forget_peak};
 pub use bootstrap::Bootstrap;
 pub use control::Control;
 
@@ -163,16 +164,7 @@ impl Proxy {
     /// # Errors
     /// It is gone.
     pub fn memory(&self) -> Result<Memory> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let field = |name: &str| -> Result<u64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let number = line.and_then(|rest| rest.split_whitespace().next());
-            Ok(number.context("a line of /proc/…/status")?.parse()?)
-        };
-        Ok(Memory {
-            resident_kib: field("VmRSS:")?,
-            peak_kib: field("VmHWM:")?,
-        })
+        Memory::of(i64::from(self.child.id()))
     }
 
     /// Starts the peak of [`Self::memory`] anew; gives the memory held now, in KiB.
@@ -180,8 +172,7 @@ impl Proxy {
     /// # Errors
     /// It is gone.
     pub fn forget_peak(&self) -> Result<u64> {
-        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?;
-        Ok(self.memory()?.resident_kib)
+        forget_peak(i64::from(self.child.id()))
     }
 }
 
@@ -199,15 +190,6 @@ impl Drop for Proxy {
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
-}
-
-/// Memory of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Memory {
-    /// Resident now, in KiB.
-    pub resident_kib: u64,
-    /// The most that was resident, in KiB.
-    pub peak_kib: u64,
 }
 
 /// The program under test. `AVIARY_TEST_SUBJECT` may name a stock Envoy, to see what that one does.

@@ -5,5 +5,6 @@ mod callers;
 mod crowds;
 mod edits;
 mod endpoints;
+mod memory;
 mod overload;
 mod server;

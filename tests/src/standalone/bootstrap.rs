@@ -137,6 +137,17 @@ impl Bootstrap {
         self.protocol(&json!({"http_protocol_options": {"enable_trailers": true}}))
     }
 
+    /// The latest cluster speaks HTTP/1 and keeps a connection so long without a request.
+    #[must_use]
+    pub fn keeping_idle(self, time: &str) -> Self {
+        self.protocol(&json!({"http_protocol_options": {}}))
+            .cluster(&json!({"typed_extension_protocol_options": {
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "common_http_protocol_options": {"idle_timeout": time},
+                },
+            }}))
+    }
+
     fn protocol(self, config: &Value) -> Self {
         self.cluster(&json!({"typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {

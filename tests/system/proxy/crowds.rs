@@ -10,7 +10,7 @@ use aviary_tests::raw::Raw;
 use aviary_tests::standalone::{Bootstrap, Proxy, Start, free_address};
 
 /// Every connection needs a descriptor here and one in the proxy.
-const FILES: u32 = 16_000;
+pub(super) const FILES: u32 = 16_000;
 /// What an idle connection may hold in a release build, and in a debug build, whose futures are
 /// larger.
 const IDLE_KIB: (u64, u64) = (2, 8);
@@ -37,7 +37,7 @@ fn start() -> Result<Bench> {
 }
 
 /// More descriptors for the process of the tests.
-fn raise_limit() -> Result<()> {
+pub(super) fn raise_limit() -> Result<()> {
     let pid = std::process::id().to_string();
     let status = std::process::Command::new("prlimit")
         .args(["--pid", &pid, &format!("--nofile={FILES}:")])
