@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "tests print what they measured")]
 
 mod bad_input;
+mod clients;
 mod ending;
 mod explain;
 mod faults;

@@ -114,6 +114,21 @@ pub(crate) fn tree(root: i64) -> BTreeSet<Process> {
     found
 }
 
+/// The proxies among the descendants of a process: the pod of each, and its number.
+pub(crate) fn proxies(root: i64) -> Vec<(String, i64)> {
+    let all = tree(root).into_iter();
+    let proxies = all.filter(|process| process.command.contains("/aviary proxy "));
+    let pod = |process: Process| {
+        let text = fs::read(format!("/proc/{}/environ", process.pid)).ok()?;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let name = text
+            .split('\0')
+            .find_map(|it| it.strip_prefix("POD_NAME="))?;
+        Some((name.to_owned(), process.pid))
+    };
+    proxies.filter_map(pod).collect()
+}
+
 fn all() -> impl Iterator<Item = Process> {
     pids().into_iter().filter_map(process)
 }
