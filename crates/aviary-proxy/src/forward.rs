@@ -9,7 +9,7 @@ mod tries;
 
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aviary_http::{Framing, Name, RequestHead, ResponseHead, Upgrade};
 use aviary_mesh::balance::{Ask, Avoid};
@@ -19,7 +19,6 @@ use aviary_mesh::resolve::Target;
 use aviary_mesh::route::{Retry, VirtualHost};
 use aviary_mesh::timeout::Times;
 use aviary_telemetry::{Protocol, Reporter, peer};
-use tokio::time::Instant;
 
 use self::attempt::{Attempt, Broken};
 use self::body::RequestBody;
@@ -32,7 +31,7 @@ use crate::http::tunnel::Tunnel;
 use crate::record::Exchange;
 use crate::reply::{Reply, Reset};
 use crate::request::Client;
-use crate::upstream::{Active, Choice, Permit, Upstream};
+use crate::upstream::{Active, Choice, Upstream};
 
 pub(crate) use clock::Late;
 
@@ -41,7 +40,7 @@ pub(crate) enum After {
     /// The reply is out, or was broken off.
     Over,
     /// The connections are joined: what is spoken now is nobody's business, but its length is told.
-    Tunnel(Tunnel, Box<Exchange>),
+    Tunnel(Box<Tunnel>, Box<Exchange>),
 }
 
 /// One request that was resolved to a cluster.
@@ -49,9 +48,8 @@ pub(crate) struct Forward<'a> {
     link: &'a Rc<Link>,
     chain: &'a HttpChain,
     host: &'a VirtualHost,
-    target: &'a Target<'a>,
+    target: Target<'a>,
     upstream: Rc<Upstream>,
-    dress: &'a Dress<'a>,
     times: Times,
     retry: Option<Cow<'a, Retry>>,
     /// A reply that is too late is hidden from the client.
@@ -63,10 +61,8 @@ pub(crate) struct Way<'a> {
     pub(crate) link: &'a Rc<Link>,
     pub(crate) chain: &'a HttpChain,
     pub(crate) host: &'a VirtualHost,
-    pub(crate) target: &'a Target<'a>,
+    pub(crate) target: Target<'a>,
     pub(crate) upstream: Rc<Upstream>,
-    /// What the reply gets.
-    pub(crate) dress: &'a Dress<'a>,
 }
 
 /// The state of a request over all its tries.
@@ -84,7 +80,7 @@ struct Course {
 /// A try that brought the head of a reply.
 struct Answer<'a> {
     attempt: Attempt<'a>,
-    head: ResponseHead,
+    head: Box<ResponseHead>,
     choice: Choice,
     active: Active,
 }
@@ -99,14 +95,13 @@ impl<'a> Forward<'a> {
         client: &Client,
         head: &mut RequestHead,
         exchange: &Exchange,
-    ) -> Result<Self, Reply> {
+    ) -> Result<Self, Box<Reply>> {
         let Way {
             link,
             chain,
             host,
             target,
             upstream,
-            dress,
         } = way;
         let mut forward = Self {
             link,
@@ -114,15 +109,14 @@ impl<'a> Forward<'a> {
             host,
             target,
             upstream,
-            dress,
             times: Times::default(),
             retry: None,
             hides_timeout: false,
         };
         forward.check_upgrade(head)?;
-        let policy = target.retry;
+        let (policy, route) = (forward.target.retry, forward.target.forward);
         let grpc = exchange.protocol == Protocol::Grpc;
-        forward.times = ask::times(head, target.forward, policy, chain, grpc, client.internal);
+        forward.times = ask::times(head, route, policy, chain, grpc, client.internal);
         forward.hides_timeout =
             client.internal && head.fields.remove(Name::XEnvoyUpstreamRqTimeoutAltResponse);
         forward.prepare(head, exchange);
@@ -130,40 +124,62 @@ impl<'a> Forward<'a> {
         Ok(forward)
     }
 
-    /// Sends the request and passes the reply on to `down`.
+    /// Sends the request and passes the reply, with what `dress` gives it, on to `down`.
     ///
     /// # Errors
     /// The reply to give instead, while none was begun.
     pub(crate) async fn run(
         &self,
+        dress: &Dress<'_>,
         head: &mut RequestHead,
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
-    ) -> Result<Option<Tunnel>, Reply> {
+    ) -> Result<Option<Box<Tunnel>>, Box<Reply>> {
         let permit = self
             .upstream
             .acquire(Resource::Request)
             .ok_or_else(|| Reply::reset(&Reset::Overflow, false))?;
         self.upstream.on_request();
-        let mut clock = Clock::new(&self.times, self.chain.request_timeout, self.idle_timeout());
+        let worker = &self.link.worker;
+        let (request, idle) = (self.chain.request_timeout, self.idle_timeout());
+        let mut clock = Clock::new(&self.times, request, idle, worker.recent().into());
+        let body_waits = !head.framing.is_empty();
         let body = self.body(head, down, &mut clock).await?;
         let mut course = Course {
             body,
             clock,
             upgrade: head.connection.upgrade.is_some(),
-            started: Instant::now(),
+            started: if body_waits { worker.look() } else { worker.recent() },
             tried: Vec::new(),
             tries: 0,
         };
-        self.number(head, &mut course);
+        self.number(head, &mut course, dress);
         if !self.target.mirrors.is_empty() {
             mirror::send(self.link, &self.target.mirrors, head, &course.body);
         }
-        let answer = self.tries(head, &mut course, down, exchange).await?;
-        let took = course.started.elapsed();
-        exchange.answered();
-        self.pass_on(answer, took, permit, course, down, exchange)
-            .await
+        let mut answer = self.tries(dress, head, &mut course, down, exchange).await?;
+        let now = worker.recent();
+        let took = now.duration_since(course.started);
+        exchange.answered(now);
+        self.dress(&mut answer.head, took, &course, dress, exchange)?;
+        let tunnel = match answer.head.status() {
+            // The client has asked, and the endpoint has agreed.
+            101 => Some(answer.attempt.take_tunnel()?),
+            _ => None,
+        };
+        exchange.dress(&mut answer.head, down, "");
+        if let Err(error) = down.respond(&answer.head) {
+            tracing::debug!(%error, "the client is gone");
+            exchange.client_left();
+            return Ok(None);
+        }
+        if let Some(mut tunnel) = tunnel {
+            tunnel.hold(self.idle_timeout(), (permit, answer.active));
+            return Ok(Some(tunnel));
+        }
+        worker.keep_head(answer.head);
+        answer.attempt.pass_body(&mut course, down, exchange).await;
+        Ok(None)
     }
 
     /// How long nothing may move.
@@ -175,13 +191,13 @@ impl<'a> Forward<'a> {
     }
 
     /// Refuses what may not become something else than HTTP.
-    fn check_upgrade(&self, head: &RequestHead) -> Result<(), Reply> {
+    fn check_upgrade(&self, head: &RequestHead) -> Result<(), Box<Reply>> {
         let route = self.target.forward;
         let allowed = (self.chain.websocket || route.websocket) && !route.no_websocket;
         match head.connection.upgrade {
             None => Ok(()),
             Some(Upgrade::WebSocket) if allowed => Ok(()),
-            Some(_) => Err(Reply::plain(403, "upgrade_failed", "")),
+            Some(_) => Err(Reply::plain(403, "upgrade_failed", "").into()),
         }
     }
 
@@ -233,14 +249,14 @@ impl<'a> Forward<'a> {
     }
 
     /// Counts a try, and tells of it.
-    fn number(&self, head: &mut RequestHead, course: &mut Course) {
+    fn number(&self, head: &mut RequestHead, course: &mut Course, dress: &Dress<'_>) {
         course.tries += 1;
         if self.host.include_attempt_count {
             let tries = u64::from(course.tries);
-            headers::set_number(&mut head.fields, "x-envoy-attempt-count", tries);
+            headers::set_number(&mut head.fields, Name::XEnvoyAttemptCount, tries);
         }
         if self.host.attempt_count_in_response {
-            self.dress.tried(course.tries);
+            dress.tried(course.tries);
         }
         let elapsed = if course.tries > 1 {
             course.started.elapsed()
@@ -251,7 +267,7 @@ impl<'a> Forward<'a> {
             && let Some(expected) = self.times.expected(elapsed)
         {
             let millis = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
-            headers::set_number(&mut head.fields, "x-envoy-expected-rq-timeout-ms", millis);
+            headers::set_number(&mut head.fields, Name::XEnvoyExpectedRqTimeoutMs, millis);
         }
     }
 
@@ -261,7 +277,7 @@ impl<'a> Forward<'a> {
         head: &RequestHead,
         down: &mut Downstream<'_>,
         clock: &mut Clock,
-    ) -> Result<RequestBody, Reply> {
+    ) -> Result<RequestBody, Box<Reply>> {
         let mirrored = !self.target.mirrors.is_empty();
         let wanted = match head.framing {
             framing if framing.is_empty() => return Ok(RequestBody::none()),
@@ -284,7 +300,7 @@ impl<'a> Forward<'a> {
         course: &mut Course,
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
-    ) -> Result<Answer<'b>, Broken> {
+    ) -> Result<Answer<'b>, Box<Broken>> {
         let worker = &self.link.worker;
         let ask = Ask {
             hash: self.target.hash.value,
@@ -292,12 +308,12 @@ impl<'a> Forward<'a> {
                 tried: &course.tried,
                 attempts: self.retry.as_ref().map_or(0, |retry| retry.avoid_previous),
             },
-            now: worker.now(),
+            now: worker.recently(),
         };
         let destination = (!self.link.direct).then_some(self.link.destination);
         let picked = worker.random(|rng| self.upstream.pick(destination, &ask, rng));
         let Some(choice) = picked else {
-            return Err(Broken::not_tried(Reply::no_endpoint()));
+            return Err(Broken::not_tried(Reply::no_endpoint()).into());
         };
         exchange.chose(&choice);
         if self.target.forward.auto_host_rewrite
@@ -318,72 +334,41 @@ impl<'a> Forward<'a> {
                 choice,
                 active,
             }),
-            Err(broken) => Err(Broken {
-                choice: Some(choice),
-                ..broken
-            }),
+            Err(mut broken) => {
+                broken.choice = Some(choice);
+                Err(broken)
+            }
         }
     }
 
-    /// Gives the reply to the client.
-    async fn pass_on(
+    /// Gives the head of an answer what it has on its way to the client.
+    ///
+    /// # Errors
+    /// The reply to give instead.
+    fn dress(
         &self,
-        mut answer: Answer<'_>,
+        head: &mut ResponseHead,
         took: Duration,
-        permit: Permit,
-        mut course: Course,
-        down: &mut Downstream<'_>,
+        course: &Course,
+        dress: &Dress<'_>,
         exchange: &mut Exchange,
-    ) -> Result<Option<Tunnel>, Reply> {
-        let head = &mut answer.head;
-        let switching = head.status() == 101;
-        if switching && !(course.upgrade && head.connection.upgrade == Some(Upgrade::WebSocket)) {
-            return Err(Reply::reset(&Reset::Protocol, course.tries > 1));
+    ) -> Result<(), Box<Reply>> {
+        let agreed = course.upgrade && head.connection.upgrade == Some(Upgrade::WebSocket);
+        if head.status() == 101 && !agreed {
+            return Err(Reply::reset(&Reset::Protocol, course.tries > 1).into());
         }
         exchange.learn(head);
-        self.dress.endpoints(&mut head.fields, took);
+        dress.endpoints(&mut head.fields, took);
         if let Some(cookie) = self.target.hash.cookie.filter(|_| self.follows_hash()) {
             let fields = &mut head.fields;
             fields.append(Name::SetCookie, cookie.to_string().as_bytes());
         }
-        self.dress.hop(head, self.link.worker.dates());
-        if switching {
-            return self.switch(answer, permit, down, exchange);
-        }
-        exchange.dress(head, down, "");
-        if let Err(error) = down.respond(head) {
-            tracing::debug!(%error, "the client is gone");
-            exchange.client_left();
-            return Ok(None);
-        }
-        self.link.worker.keep_head(answer.head);
-        answer.attempt.pass_body(&mut course, down, exchange).await;
-        Ok(None)
+        dress.hop(head, self.link.worker.dates());
+        Ok(())
     }
 
     /// Whether something was chosen by the request's hash.
     fn follows_hash(&self) -> bool {
         self.target.forward.hash_split || self.upstream.policy().balance.is_hashing()
-    }
-
-    /// Joins both connections: the client has asked, and the endpoint has agreed.
-    fn switch(
-        &self,
-        mut answer: Answer<'_>,
-        permit: Permit,
-        down: &mut Downstream<'_>,
-        exchange: &mut Exchange,
-    ) -> Result<Option<Tunnel>, Reply> {
-        let tunnel = answer
-            .attempt
-            .into_tunnel()
-            .ok_or_else(|| Reply::reset(&Reset::Protocol, false))?;
-        exchange.dress(&mut answer.head, down, "");
-        if down.respond(&answer.head).is_err() {
-            exchange.client_left();
-            return Ok(None);
-        }
-        let idle = self.idle_timeout();
-        Ok(Some(tunnel.holding(idle, (permit, answer.active))))
     }
 }

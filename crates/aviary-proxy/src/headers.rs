@@ -2,7 +2,7 @@
 
 mod edits;
 
-use aviary_http::{Fields, Name};
+use aviary_http::{Fields, Key, Name};
 
 pub(crate) use edits::apply;
 
@@ -62,7 +62,7 @@ pub(crate) fn append_to_list(fields: &mut Fields, name: Name, separator: &str, v
 }
 
 /// Sets a field to a number.
-pub(crate) fn set_number(fields: &mut Fields, name: &str, number: u64) {
+pub(crate) fn set_number<'k>(fields: &mut Fields, name: impl Into<Key<'k>>, number: u64) {
     let mut digits = [0_u8; 20];
     let mut at = digits.len();
     let mut rest = number;

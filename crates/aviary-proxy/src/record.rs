@@ -99,7 +99,7 @@ impl Exchange {
         };
         let logged = telling.logs.is_some();
         Self {
-            started: Instant::now(),
+            started: worker.look(),
             reporter,
             complete: false,
             recorded: false,
@@ -194,10 +194,10 @@ impl Exchange {
     }
 
     /// Notes that the head of a reply came.
-    pub(crate) fn answered(&mut self) {
+    pub(crate) fn answered(&mut self, now: Instant) {
         if let Some(entry) = &mut self.entry {
             entry.details = Cow::Borrowed("via_upstream");
-            entry.response_duration = Some(self.started.elapsed());
+            entry.response_duration = Some(now.duration_since(self.started));
         }
     }
 
@@ -353,7 +353,7 @@ impl Exchange {
         if !self.complete {
             self.flag(Flags::DOWNSTREAM_CONNECTION_TERMINATION);
         }
-        let duration = self.started.elapsed();
+        let duration = self.link.worker.look().duration_since(self.started);
         if self.protocol == Protocol::Tcp {
             self.tell_tcp(true);
         } else {

@@ -263,7 +263,7 @@ impl Reply {
         if grpc || self.grpc_status.is_some() {
             fields.append(Name::ContentType, b"application/grpc");
             match self.grpc_status {
-                Some(status) => headers::set_number(fields, "grpc-status", u64::from(status)),
+                Some(status) => headers::set_number(fields, Name::GrpcStatus, u64::from(status)),
                 None => fields.append(Name::GrpcStatus, grpc_status(self.status)),
             }
             if !self.body.is_empty() {

@@ -21,6 +21,7 @@ use crate::http::downstream::Downstream;
 use crate::http::tunnel::Tunnel;
 use crate::record::Exchange;
 use crate::reply::Reply;
+use crate::upstream::Upstream;
 
 pub(crate) use client::Client;
 
@@ -93,7 +94,7 @@ pub(crate) async fn handle(
     match answer {
         Ok(None) => {}
         Ok(Some(tunnel)) => return After::Tunnel(tunnel, Box::new(exchange)),
-        Err(reply) => give(reply, link, &dress, down, &mut exchange).await,
+        Err(reply) => give(*reply, link, &dress, down, &mut exchange).await,
     }
     exchange.over(head);
     After::Over
@@ -165,15 +166,45 @@ fn reason(status: u16) -> &'static str {
 }
 
 async fn answer<'a>(
-    link: &Rc<Link>,
+    link: &'a Rc<Link>,
     identity: &'a Identity,
     dress: &mut Dress<'a>,
     head: &mut RequestHead,
     down: &mut Downstream<'_>,
     exchange: &mut Exchange,
-) -> Result<Option<Tunnel>, Reply> {
+) -> Result<Option<Box<Tunnel>>, Box<Reply>> {
+    let dress = &mut *dress;
+    let forward = {
+        let mut decided = decide(link, identity, dress, head, exchange)?;
+        if let Some(delay) = decided.passage.delay.take() {
+            exchange.flag(Flags::DELAY_INJECTED);
+            Box::pin(tokio::time::sleep(delay)).await;
+        }
+        // Made before the wait that follows, so that what was decided is not kept beside it.
+        act(decided, link, dress, head, exchange)?
+    };
+    forward.run(dress, head, down, exchange).await
+}
+
+/// What is to be done with a request.
+struct Decided<'a> {
+    client: Client,
+    decision: Decision<'a>,
+    passage: Passage<'a>,
+    /// Found before any wait: a change meanwhile may take the cluster away.
+    upstream: Option<Rc<Upstream>>,
+}
+
+/// Brings a request to its form, and decides.
+fn decide<'a>(
+    link: &Rc<Link>,
+    identity: &'a Identity,
+    dress: &mut Dress<'a>,
+    head: &mut RequestHead,
+    exchange: &mut Exchange,
+) -> Result<Decided<'a>, Box<Reply>> {
     if link.worker.gate().refuses_request() {
-        return Err(Reply::overloaded());
+        return Err(Reply::overloaded().into());
     }
     let chain = dress.chain();
     let (client, trace) = accept::accept(link, identity, chain, head)?;
@@ -191,32 +222,9 @@ async fn answer<'a>(
         (decision, passage)
     });
     dress.decided(&decision, passage.cors.clone());
-    act(
-        link,
-        dress,
-        &client,
-        (decision, passage),
-        head,
-        down,
-        exchange,
-    )
-    .await
-}
-
-/// Does what was decided.
-async fn act<'a>(
-    link: &Rc<Link>,
-    dress: &Dress<'a>,
-    client: &Client,
-    (decision, passage): (Decision<'a>, Passage<'a>),
-    head: &mut RequestHead,
-    down: &mut Downstream<'_>,
-    exchange: &mut Exchange,
-) -> Result<Option<Tunnel>, Reply> {
     if let Some(route) = decision.route {
         exchange.routed(&route.name, &route.operation);
     }
-    // Found before any wait: a change meanwhile may take the cluster away.
     let upstream = match &decision.outcome {
         Outcome::Forward(target) => {
             let upstream = link.worker.upstreams().get(&target.branch.name);
@@ -225,35 +233,48 @@ async fn act<'a>(
         }
         _ => None,
     };
-    if let Some(delay) = passage.delay {
-        exchange.flag(Flags::DELAY_INJECTED);
-        tokio::time::sleep(delay).await;
+    Ok(Decided {
+        client,
+        decision,
+        passage,
+        upstream,
+    })
+}
+
+/// Does what was decided: answers, or says how the request goes on.
+fn act<'a>(
+    decided: Decided<'a>,
+    link: &'a Rc<Link>,
+    dress: &Dress<'a>,
+    head: &mut RequestHead,
+    exchange: &Exchange,
+) -> Result<Forward<'a>, Box<Reply>> {
+    if let Some(stop) = decided.passage.stop {
+        return Err(stopped(stop).into());
     }
-    if let Some(stop) = passage.stop {
-        return Err(stopped(stop));
-    }
+    let decision = decided.decision;
     match (decision.outcome, decision.virtual_host) {
         (Outcome::Direct { status, body }, _) => {
-            Err(Reply::plain(status, "direct_response", body.to_owned()))
+            Err(Reply::plain(status, "direct_response", body.to_owned()).into())
         }
         (Outcome::Redirect { status, location }, _) => {
-            Err(Reply::plain(status, "direct_response", "").with(Name::Location, location))
+            let reply = Reply::plain(status, "direct_response", "");
+            Err(reply.with(Name::Location, location).into())
         }
         (Outcome::Forward(target), Some(host)) => {
-            let upstream =
-                upstream.ok_or_else(|| Reply::no_cluster(target.forward.no_cluster_status))?;
+            let no_cluster = target.forward.no_cluster_status;
+            let upstream = decided.upstream;
+            let upstream = upstream.ok_or_else(|| Reply::no_cluster(no_cluster))?;
             let way = Way {
                 link,
                 chain: dress.chain(),
                 host,
-                target: &target,
+                target,
                 upstream,
-                dress,
             };
-            let forward = Forward::new(way, client, head, exchange)?;
-            forward.run(head, down, exchange).await
+            Forward::new(way, &decided.client, head, exchange)
         }
-        _ => Err(Reply::no_route()),
+        _ => Err(Reply::no_route().into()),
     }
 }
 

@@ -105,11 +105,13 @@ pub(crate) struct Worker {
     upstreams: Upstreams,
     recorder: RefCell<Recorder>,
     peers: RefCell<Peers>,
-    heads: RefCell<Vec<ResponseHead>>,
+    heads: RefCell<Vec<Box<ResponseHead>>>,
     unknown: (Arc<WorkloadLabels>, Arc<ServiceLabels>),
     outbox: Outbox,
     rng: RefCell<SmallRng>,
     epoch: Instant,
+    /// When the clock was read last.
+    recent: Cell<Instant>,
     drain: CancellationToken,
     quiet_end: CancellationToken,
     streams: TaskTracker,
@@ -137,6 +139,7 @@ impl Worker {
             outbox: Outbox::new(queues),
             rng: RefCell::new(SmallRng::seed_from_u64(options.seed)),
             epoch: Instant::now(),
+            recent: Cell::new(Instant::now()),
             drain: CancellationToken::new(),
             quiet_end: CancellationToken::new(),
             streams: TaskTracker::new(),
@@ -154,7 +157,25 @@ impl Worker {
 
     /// Time since the worker's start.
     pub(crate) fn now(&self) -> Duration {
-        self.epoch.elapsed()
+        self.look().duration_since(self.epoch)
+    }
+
+    /// Reads the clock.
+    pub(crate) fn look(&self) -> Instant {
+        let now = Instant::now();
+        self.recent.set(now);
+        now
+    }
+
+    /// What the clock said when it was read last: at the edges of requests, so while one is served
+    /// without a wait that is the time of now.
+    pub(crate) fn recent(&self) -> Instant {
+        self.recent.get()
+    }
+
+    /// The same as time since the worker's start.
+    pub(crate) fn recently(&self) -> Duration {
+        self.recent.get().duration_since(self.epoch)
     }
 
     /// The configuration of now.
@@ -233,13 +254,12 @@ impl Worker {
     }
 
     /// A head to read a reply into.
-    pub(crate) fn take_head(&self) -> ResponseHead {
-        let kept = self.heads.borrow_mut().pop();
-        kept.unwrap_or_else(|| ResponseHead::new(200))
+    pub(crate) fn take_head(&self) -> Box<ResponseHead> {
+        self.heads.borrow_mut().pop().unwrap_or_default()
     }
 
     /// Keeps the memory of a head for the next reply.
-    pub(crate) fn keep_head(&self, head: ResponseHead) {
+    pub(crate) fn keep_head(&self, head: Box<ResponseHead>) {
         let mut heads = self.heads.borrow_mut();
         if heads.len() < HEADS {
             heads.push(head);

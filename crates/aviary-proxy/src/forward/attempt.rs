@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use aviary_http::{RequestHead, ResponseHead};
 use aviary_mesh::retry;
@@ -94,7 +95,7 @@ impl<'a> Attempt<'a> {
         choice: &Choice,
         answer: &mut ResponseHead,
         exchange: &mut Exchange,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), Box<Broken>> {
         course.clock.try_begins(&self.forward.times);
         for stale in 0.. {
             exchange.sends(self.connect(choice, course).await?);
@@ -106,22 +107,24 @@ impl<'a> Attempt<'a> {
                 course.body.rewind();
                 continue;
             }
-            return Err(self.broken(failure));
+            return Err(self.broken(failure).into());
         }
-        Err(Broken::last(
-            retry::Outcome::Reset,
-            Reply::reset(&Reset::Terminated, self.retried),
-        ))
+        let reply = Reply::reset(&Reset::Terminated, self.retried);
+        Err(Broken::last(retry::Outcome::Reset, reply).into())
     }
 
-    async fn connect(&mut self, choice: &Choice, course: &Course) -> Result<&Lease, Broken> {
-        let worker = &self.forward.link.worker;
-        let connecting = self.forward.upstream.connection(worker, &choice.host);
+    async fn connect(&mut self, choice: &Choice, course: &Course) -> Result<&Lease, Box<Broken>> {
+        let (worker, upstream) = (&self.forward.link.worker, &self.forward.upstream);
+        if let Some(lease) = upstream.open_connection(worker, &choice.host) {
+            return Ok(self.lease.insert(lease));
+        }
+        // Apart, so that a request that need not wait is small.
+        let connecting = Box::pin(upstream.connection(worker, &choice.host));
         let connected = match course.clock.connect_limit() {
             None => connecting.await,
             Some((limit, late)) => match tokio::time::timeout_at(limit, connecting).await {
                 Ok(connected) => connected,
-                Err(_) => return Err(self.broken(Failure::Late(late))),
+                Err(_) => return Err(self.broken(Failure::Late(late)).into()),
             },
         };
         let lease = connected.map_err(|error| {
@@ -257,7 +260,12 @@ impl<'a> Attempt<'a> {
             Poll::Ready(Ok(()) | Err(Side::Sink(_))) => {}
         }
         self.sent = true;
-        course.clock.request_is_out(&self.forward.times);
+        let out = if course.body.is_streamed() {
+            Instant::now()
+        } else {
+            course.started
+        };
+        course.clock.request_is_out(&self.forward.times, out.into());
         Poll::Ready(Ok(()))
     }
 
@@ -372,8 +380,12 @@ impl<'a> Attempt<'a> {
     }
 
     /// The endpoint's connection, after a 101.
-    pub(super) fn into_tunnel(mut self) -> Option<Tunnel> {
-        self.lease.take()?.into_tunnel()
+    ///
+    /// # Errors
+    /// When it is none that could become something else.
+    pub(super) fn take_tunnel(&mut self) -> Result<Box<Tunnel>, Box<Reply>> {
+        let tunnel = self.lease.take().and_then(Lease::into_tunnel);
+        Ok(tunnel.ok_or_else(|| Reply::reset(&Reset::Protocol, false))?)
     }
 }
 

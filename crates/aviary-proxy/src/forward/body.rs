@@ -56,7 +56,7 @@ impl RequestBody {
     pub(super) async fn gather(
         down: &mut Downstream<'_>,
         clock: &mut Clock,
-    ) -> Result<Self, Reply> {
+    ) -> Result<Self, Box<Reply>> {
         let mut kept = BytesMut::new();
         let mut streams = true;
         while streams && kept.len() < KEEP_LIMIT {
@@ -70,7 +70,7 @@ impl RequestBody {
                     awaits_client: down.is_http1(),
                 };
                 let late = clock.poll(cx, down.timer(), doing);
-                late.map(|late| Err(Reply::late(late, false)))
+                late.map(|late| Err(Box::new(Reply::late(late, false))))
             });
             match filled.await? {
                 Fill::End => streams = false,
@@ -96,6 +96,11 @@ impl RequestBody {
         (!self.streams).then(|| self.kept.clone())
     }
 
+    /// Whether more comes from the client while it is sent.
+    pub(super) fn is_streamed(&self) -> bool {
+        self.streams
+    }
+
     /// Whether another try can have it too.
     pub(super) fn is_repeatable(&self) -> bool {
         !self.spent
@@ -118,11 +123,11 @@ impl RequestBody {
 }
 
 /// The reply to a request whose body broke off.
-fn broken(error: &Error) -> Reply {
+fn broken(error: &Error) -> Box<Reply> {
     tracing::debug!(%error, "the request broke off");
     match error {
-        Error::Protocol(error) => Reply::refused(*error),
-        _ => Reply::gone(),
+        Error::Protocol(error) => Reply::refused(*error).into(),
+        _ => Reply::gone().into(),
     }
 }
 

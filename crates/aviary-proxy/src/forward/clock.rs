@@ -96,13 +96,14 @@ pub(super) struct Doing {
 }
 
 impl Clock {
-    /// The clock of a request that began now: `request` is the time for it to come, and `idle` how
+    /// The clock of a request that began at `now`: `request` is the time for it to come, and `idle` how
     /// long nothing may move.
-    pub(super) fn new(times: &Times, request: Option<Duration>, idle: Option<Duration>) -> Self {
-        if request.is_none() && idle.is_none() && times.stream.is_none() {
-            return Self::default();
-        }
-        let now = Instant::now();
+    pub(super) fn new(
+        times: &Times,
+        request: Option<Duration>,
+        idle: Option<Duration>,
+        now: Instant,
+    ) -> Self {
         Self {
             request: request.map(|limit| now + limit),
             stream: times.stream.map(|limit| now + limit),
@@ -127,10 +128,10 @@ impl Clock {
         self.per_try = None;
     }
 
-    /// The request is out; the time for all tries begins once.
-    pub(super) fn request_is_out(&mut self, times: &Times) {
+    /// The request is out since `now`; the time for all tries begins once.
+    pub(super) fn request_is_out(&mut self, times: &Times, now: Instant) {
         if self.whole.is_none() {
-            self.whole = times.whole.map(|limit| Instant::now() + limit);
+            self.whole = times.whole.map(|limit| now + limit);
         }
     }
 
@@ -225,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn clock_without_times_never_ends() {
-        let mut clock = Clock::new(&Times::default(), None, None);
+        let mut clock = Clock::new(&Times::default(), None, None, Instant::now());
         let mut timer = Timer::default();
         let ended =
             poll_fn(|cx| Poll::Ready(clock.poll(cx, &mut timer, doing(0)).is_ready())).await;
@@ -240,10 +241,10 @@ mod tests {
             stream: Some(9 * STEP),
             ..Times::default()
         };
-        let mut clock = Clock::new(&times, Some(STEP), None);
+        let mut clock = Clock::new(&times, Some(STEP), None, Instant::now());
         let mut timer = Timer::default();
         clock.try_begins(&times);
-        clock.request_is_out(&times);
+        clock.request_is_out(&times, Instant::now());
         let request = poll_fn(|cx| clock.poll(cx, &mut timer, doing(0))).await;
         let here = Doing {
             requested: true,
@@ -260,7 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn clock_is_idle_when_nothing_moved_for_all_of_the_limit() {
-        let mut clock = Clock::new(&Times::default(), None, Some(4 * STEP));
+        let mut clock = Clock::new(&Times::default(), None, Some(4 * STEP), Instant::now());
         let mut timer = Timer::default();
         let begin = Instant::now();
         let mut sleep = std::pin::pin!(tokio::time::sleep(6 * STEP));

@@ -14,6 +14,7 @@ use aviary_telemetry::recorder::GrpcStatus;
 
 use super::clock::Doing;
 use super::{Answer, Course, Forward, ask};
+use crate::dress::Dress;
 use crate::http::downstream::Downstream;
 use crate::record::Exchange;
 use crate::reply::Reply;
@@ -23,13 +24,15 @@ impl Forward<'_> {
     /// Tries until there is an answer to give back.
     pub(super) async fn tries<'b>(
         &'b self,
+        dress: &Dress<'_>,
         head: &mut RequestHead,
         course: &mut Course,
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
-    ) -> Result<Answer<'b>, Reply> {
+    ) -> Result<Answer<'b>, Box<Reply>> {
         loop {
             let result = self.once(head, course, down, exchange).await;
+            self.link.worker.look();
             let (outcome, choice, fields) = match &result {
                 Ok(answer) => (
                     status_of(&answer.head),
@@ -43,7 +46,7 @@ impl Forward<'_> {
                 choice.index
             });
             if matches!(&result, Err(broken) if broken.is_final) {
-                return result.map_err(|broken| broken.reply);
+                return result.map_err(|broken| broken.reply.into());
             }
             let again = match &self.retry {
                 None => None,
@@ -58,7 +61,7 @@ impl Forward<'_> {
                 }
             };
             let Some((pause, _permit)) = again else {
-                return result.map_err(|broken| broken.reply);
+                return result.map_err(|broken| broken.reply.into());
             };
             course.tried.extend(index);
             if let Ok(answer) = result {
@@ -67,7 +70,7 @@ impl Forward<'_> {
             course.body.rewind();
             count(&self.upstream.counters.retries);
             self.pause(pause, course, down).await?;
-            self.number(head, course);
+            self.number(head, course, dress);
         }
     }
 
@@ -77,14 +80,14 @@ impl Forward<'_> {
         pause: Duration,
         course: &mut Course,
         down: &mut Downstream<'_>,
-    ) -> Result<(), Reply> {
+    ) -> Result<(), Box<Reply>> {
         let mut sleep = pin!(tokio::time::sleep(pause));
         poll_fn(|cx| {
             if sleep.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             if down.poll_gone(cx).is_ready() {
-                return Poll::Ready(Err(Reply::gone()));
+                return Poll::Ready(Err(Reply::gone().into()));
             }
             let doing = Doing {
                 moved: course.body.received,
@@ -92,7 +95,7 @@ impl Forward<'_> {
                 awaits_client: false,
             };
             let late = course.clock.poll(cx, down.timer(), doing);
-            late.map(|late| Err(Reply::late(late, true)))
+            late.map(|late| Err(Reply::late(late, true).into()))
         })
         .await
     }
@@ -139,7 +142,7 @@ impl Forward<'_> {
             _ => outlier::Outcome::ConnectionFailed,
         };
         let (worker, address) = (&self.link.worker, choice.host.address());
-        worker.random(|rng| self.upstream.on_outcome(address, seen, worker.now(), rng));
+        worker.random(|rng| self.upstream.on_outcome(address, seen, worker.recently(), rng));
     }
 }
 

@@ -78,7 +78,8 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
         }
         let mut down = Downstream::Http1(&mut connection, version);
         // Apart from the connection, so that one that waits is small.
-        let after = Box::pin(request::handle(&link, &mut head, &mut down)).await;
+        let handle = request::handle(&link, &mut head, &mut down);
+        let after = Box::pin(handle).await;
         if let After::Tunnel(tunnel, exchange) = after {
             return Box::pin(turn_to_tunnel(tunnel, exchange, connection, &head)).await;
         }
@@ -107,7 +108,7 @@ async fn turn_to_http2(link: Rc<Link>, connection: Connection, terms: Terms) {
 
 /// Goes on as what both sides agreed on.
 async fn turn_to_tunnel(
-    tunnel: Tunnel,
+    tunnel: Box<Tunnel>,
     mut exchange: Box<Exchange>,
     connection: Connection,
     head: &RequestHead,

@@ -37,10 +37,9 @@ impl Tunnel {
     }
 
     /// Holds something until the tunnel ends, which it does after `idle` without a byte.
-    pub(crate) fn holding(mut self, idle: Option<Duration>, held: impl Any) -> Self {
+    pub(crate) fn hold(&mut self, idle: Option<Duration>, held: impl Any) {
         self.held.push(Box::new(held));
         self.idle = idle;
-        self
     }
 
     /// Passes bytes both ways until both sides have ended, or nothing moved for too long; gives how

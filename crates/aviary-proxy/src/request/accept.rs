@@ -29,15 +29,15 @@ pub(super) fn accept(
     identity: &Identity,
     chain: &HttpChain,
     head: &mut RequestHead,
-) -> Result<(Client, Option<trace::Context>), Reply> {
+) -> Result<(Client, Option<trace::Context>), Box<Reply>> {
     if head.known_method() == Method::Connect {
-        return Err(Reply::no_route());
+        return Err(Reply::no_route().into());
     }
     if !head.path().starts_with('/') {
-        return Err(Reply::plain(404, "absolute_path_rejected", ""));
+        return Err(Reply::plain(404, "absolute_path_rejected", "").into());
     }
     if link.tls().is_some() && misdirected(identity.server_names(), head.authority()) {
-        return Err(Reply::plain(421, "misdirected_request", ""));
+        return Err(Reply::plain(421, "misdirected_request", "").into());
     }
     normalize(link, chain, head)?;
     let client = Client::of(chain, &head.fields, link.remote.ip());
@@ -56,15 +56,16 @@ pub(super) fn accept(
 }
 
 /// Brings path and host to their normal form.
-fn normalize(link: &Link, chain: &HttpChain, head: &mut RequestHead) -> Result<(), Reply> {
+fn normalize(link: &Link, chain: &HttpChain, head: &mut RequestHead) -> Result<(), Box<Reply>> {
     const REFUSED: &str = "path_normalization_failed";
     match path::normalize(head.path(), path_form(chain.path)) {
         Ok(Normal::Same) => {}
         Ok(Normal::Changed(path)) => head.set_path(&path),
         Ok(Normal::Redirect(path)) => {
-            return Err(Reply::plain(307, REFUSED, "").with(Name::Location, path));
+            let reply = Reply::plain(307, REFUSED, "").with(Name::Location, path);
+            return Err(reply.into());
         }
-        Err(_) => return Err(Reply::plain(400, REFUSED, "")),
+        Err(_) => return Err(Reply::plain(400, REFUSED, "").into()),
     }
     let port = port_form(chain.strip_port, link.destination.port());
     if let Some(host) = host::normalize(head.authority(), port, false) {

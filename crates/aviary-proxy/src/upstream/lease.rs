@@ -149,12 +149,12 @@ impl Lease {
     }
 
     /// The socket with what was read from it, after a 101.
-    pub(crate) fn into_tunnel(mut self) -> Option<Tunnel> {
+    pub(crate) fn into_tunnel(mut self) -> Option<Box<Tunnel>> {
         match std::mem::replace(&mut self.carrier, Carrier::Gone) {
             Carrier::Http1(pooled) => {
                 let (connection, open) = pooled.into_parts();
                 let (stream, input) = connection.into_tunnel();
-                Some(Tunnel::new(stream, input, open))
+                Some(Box::new(Tunnel::new(stream, input, open)))
             }
             Carrier::Http2(_) | Carrier::Gone => None,
         }

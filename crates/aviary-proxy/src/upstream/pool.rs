@@ -251,6 +251,16 @@ fn is_spent(served: u32, most: Option<u32>) -> bool {
 }
 
 impl Upstream {
+    /// A connection to `host` that is open and good for another request.
+    pub(crate) fn open_connection(
+        self: &Rc<Self>,
+        worker: &Rc<Worker>,
+        host: &Rc<Host>,
+    ) -> Option<Lease> {
+        let found = host.find(self.most_requests())?;
+        Some(Lease::new(worker, self, host, found))
+    }
+
     /// A connection to `host`: one that is open, else a new one, else the next that is given back.
     ///
     /// # Errors
@@ -260,10 +270,10 @@ impl Upstream {
         worker: &Rc<Worker>,
         host: &Rc<Host>,
     ) -> Result<Lease, ConnectError> {
-        let found = match host.find(self.most_requests()) {
-            Some(found) => found,
-            None => self.wait(worker, host).await?,
-        };
+        if let Some(lease) = self.open_connection(worker, host) {
+            return Ok(lease);
+        }
+        let found = self.wait(worker, host).await?;
         Ok(Lease::new(worker, self, host, found))
     }
 
@@ -408,7 +418,7 @@ impl Upstream {
     ) {
         let Http1(pooled) = http1;
         if whole && !self.retired.get() && !is_spent(pooled.served, self.most_requests()) {
-            host.offer(pooled, worker.now());
+            host.offer(pooled, worker.recently());
             return;
         }
         drop(pooled);

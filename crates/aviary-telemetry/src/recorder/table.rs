@@ -1,4 +1,4 @@
-//! Series by the addresses of their labels, and by what the labels say.
+//! Series by the addresses of labels, and by what the labels say.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
@@ -6,26 +6,36 @@ use std::time::Duration;
 
 use super::{IDLE, LabelSet, Labels, SERIES_LIMIT};
 
-/// Rows with two indexes over them. An index is a power of two of slots, at most half of them
-/// used, each the number of a row plus one, found by linear probing.
+/// Addresses that are known at most, beside eight per row: the pods of one workload have labels
+/// that say the same, each in a place of its own. Over it all are forgotten, and learned again.
+const ADDRESSES: usize = 512;
+
+/// Rows with an index over what their labels say, and one over the addresses of labels. An index
+/// is a power of two of slots, at most half of them used, each a number plus one, found by linear
+/// probing.
 #[derive(Debug)]
 pub(super) struct Table<C> {
     rows: Vec<Row<C>>,
+    addresses: Vec<Address>,
     by_address: Vec<u32>,
     by_content: Vec<u32>,
-    /// Slots of `by_address` in use. A row whose addresses changed leaves its old slot behind,
-    /// which matches nothing any more.
-    used: usize,
     /// Seeded, so that nobody outside can choose labels that meet in one slot.
     hasher: RandomState,
     dropped: u64,
 }
 
+/// Labels that were seen, and the row of what they say.
+#[derive(Debug)]
+struct Address {
+    key: Key,
+    row: usize,
+    /// Holds what `key` points to, so that no address is used twice.
+    _labels: Arc<LabelSet>,
+}
+
 #[derive(Debug)]
 struct Row<C> {
-    key: Key,
     content: u64,
-    /// Holds what `key` points to, so that no address is used twice.
     labels: Arc<LabelSet>,
     counted: C,
     changed: bool,
@@ -72,9 +82,9 @@ impl<C> Default for Table<C> {
     fn default() -> Self {
         Self {
             rows: Vec::new(),
+            addresses: Vec::new(),
             by_address: Vec::new(),
             by_content: Vec::new(),
-            used: 0,
             hasher: RandomState::new(),
             dropped: 0,
         }
@@ -90,11 +100,12 @@ impl<C: Default> Table<C> {
     #[inline]
     pub(super) fn find(&mut self, labels: &Labels<'_>) -> Option<&mut C> {
         let key = Key::new(labels);
-        let found = probe(&self.by_address, key.hash(), |row| {
-            self.rows.get(row).is_some_and(|row| row.key == key)
+        let addresses = &self.addresses;
+        let found = probe(&self.by_address, key.hash(), |number| {
+            addresses.get(number).is_some_and(|it| it.key == key)
         });
-        let row = match found {
-            Some(row) => row,
+        let row = match found.and_then(|number| self.addresses.get(number)) {
+            Some(address) => address.row,
             None => self.open(key, labels)?,
         };
         let row = self.rows.get_mut(row)?;
@@ -107,57 +118,69 @@ impl<C: Default> Table<C> {
     fn open(&mut self, key: Key, labels: &Labels<'_>) -> Option<usize> {
         let kept = labels.kept();
         let content = self.hasher.hash_one(&kept);
+        let kept = Arc::new(kept);
         let same = probe(&self.by_content, content, |row| {
             self.rows
                 .get(row)
-                .is_some_and(|row| row.content == content && *row.labels == kept)
+                .is_some_and(|row| row.content == content && *row.labels == *kept)
         });
-        if let Some(number) = same {
-            // The newest addresses are the ones that will come again.
-            if let Some(row) = self.rows.get_mut(number) {
-                row.key = key;
-                row.labels = Arc::new(kept);
+        let row = match same {
+            Some(row) => row,
+            None if self.rows.len() >= SERIES_LIMIT => {
+                self.dropped += 1;
+                return None;
             }
-            self.place(key, number);
-            return Some(number);
-        }
-        if self.rows.len() >= SERIES_LIMIT {
-            self.dropped += 1;
-            return None;
-        }
+            None => self.add(content, &kept),
+        };
+        self.learn(Address {
+            key,
+            row,
+            _labels: kept,
+        });
+        Some(row)
+    }
+
+    fn add(&mut self, content: u64, labels: &Arc<LabelSet>) -> usize {
         let number = self.rows.len();
         self.rows.push(Row {
-            key,
             content,
-            labels: Arc::new(kept),
+            labels: Arc::clone(labels),
             counted: C::default(),
             changed: false,
             taken: Duration::ZERO,
         });
-        put(&mut self.by_content, content, number);
-        self.place(key, number);
-        Some(number)
+        if self.rows.len() * 2 > self.by_content.len() {
+            self.index_rows();
+        } else {
+            put(&mut self.by_content, content, number);
+        }
+        number
     }
 
-    fn place(&mut self, key: Key, number: usize) {
-        if (self.used + 1) * 2 > self.by_address.len() {
-            self.index();
+    fn learn(&mut self, address: Address) {
+        if self.addresses.len() >= self.rows.len() * 8 + ADDRESSES {
+            self.forget();
+        }
+        let (key, number) = (address.key, self.addresses.len());
+        self.addresses.push(address);
+        if self.addresses.len() * 2 > self.by_address.len() {
+            renew(&mut self.by_address, self.addresses.len());
+            for (number, known) in self.addresses.iter().enumerate() {
+                put(&mut self.by_address, known.key.hash(), number);
+            }
         } else {
             put(&mut self.by_address, key.hash(), number);
-            self.used += 1;
         }
     }
 
-    /// Makes both indexes again from the rows.
-    fn index(&mut self) {
-        let slots = (self.rows.len() * 4).next_power_of_two().max(16);
-        for index in [&mut self.by_address, &mut self.by_content] {
-            index.clear();
-            index.resize(slots, 0);
-        }
-        self.used = self.rows.len();
+    fn forget(&mut self) {
+        self.addresses.clear();
+        self.by_address.fill(0);
+    }
+
+    fn index_rows(&mut self) {
+        renew(&mut self.by_content, self.rows.len());
         for (number, row) in self.rows.iter().enumerate() {
-            put(&mut self.by_address, row.key.hash(), number);
             put(&mut self.by_content, row.content, number);
         }
     }
@@ -175,10 +198,18 @@ impl<C: Default> Table<C> {
         self.rows.retain(|row| now.saturating_sub(row.taken) < IDLE);
         if self.rows.len() < before {
             self.rows.shrink_to(self.rows.len() * 2);
-            self.index();
+            self.index_rows();
+            // Rows have other numbers now.
+            self.forget();
         }
         std::mem::take(&mut self.dropped)
     }
+}
+
+/// An empty index for `used` numbers.
+fn renew(index: &mut Vec<u32>, used: usize) {
+    index.clear();
+    index.resize((used * 4).next_power_of_two().max(16), 0);
 }
 
 #[inline]
@@ -186,25 +217,24 @@ fn probe(index: &[u32], hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usiz
     let mask = index.len().checked_sub(1)?;
     let mut slot = slot(hash, mask);
     loop {
-        let number = *index.get(slot)?;
-        let row = number.checked_sub(1)? as usize;
-        if is_it(row) {
-            return Some(row);
+        let number = (*index.get(slot)?).checked_sub(1)? as usize;
+        if is_it(number) {
+            return Some(number);
         }
         slot = (slot + 1) & mask;
     }
 }
 
-fn put(index: &mut [u32], hash: u64, row: usize) {
+fn put(index: &mut [u32], hash: u64, number: usize) {
     let Some(mask) = index.len().checked_sub(1) else {
         return;
     };
     let mut slot = slot(hash, mask);
-    while index.get(slot).is_some_and(|number| *number != 0) {
+    while index.get(slot).is_some_and(|taken| *taken != 0) {
         slot = (slot + 1) & mask;
     }
     if let Some(place) = index.get_mut(slot) {
-        *place = u32::try_from(row + 1).unwrap_or(u32::MAX);
+        *place = u32::try_from(number + 1).unwrap_or(u32::MAX);
     }
 }
 

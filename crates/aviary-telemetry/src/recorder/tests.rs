@@ -163,3 +163,18 @@ fn grpc_status_parse_reads_what_is_sent() {
     }
     assert_eq!(GrpcStatus::NONE.number(), None);
 }
+
+#[test]
+fn request_labels_in_several_places_are_all_learned() {
+    let known: Vec<_> = (0..40).map(|_| Known::new("reviews")).collect();
+    let other = Known::new("ratings");
+    let mut recorder = Recorder::default();
+    for _ in 0..3 {
+        for known in &known {
+            recorder.request(&known.labels(200), Measures::default());
+            recorder.request(&other.labels(503), Measures::default());
+        }
+    }
+    let counted = counts(&recorder.take(Duration::ZERO));
+    assert_eq!(counted, [(200, 120), (503, 120)]);
+}
