@@ -149,7 +149,11 @@ impl<'a> Forward<'a> {
             body,
             clock,
             upgrade: head.connection.upgrade.is_some(),
-            started: if body_waits { worker.look() } else { worker.recent() },
+            started: if body_waits {
+                worker.look()
+            } else {
+                worker.recent()
+            },
             tried: Vec::new(),
             tries: 0,
         };

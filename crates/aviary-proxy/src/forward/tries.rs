@@ -142,7 +142,10 @@ impl Forward<'_> {
             _ => outlier::Outcome::ConnectionFailed,
         };
         let (worker, address) = (&self.link.worker, choice.host.address());
-        worker.random(|rng| self.upstream.on_outcome(address, seen, worker.recently(), rng));
+        worker.random(|rng| {
+            self.upstream
+                .on_outcome(address, seen, worker.recently(), rng)
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
@@ -34,6 +35,9 @@ use crate::stream::Stream;
 /// is large, and costs the client nothing.
 const LARGE_HEADS: u32 = 4;
 
+/// A connection on which no request comes for this long gives its memory back.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The last word to a client that sends too much of something must go out in this time.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -43,12 +47,17 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
     let Some(terms) = terms(&link) else { return };
     let mut requests = 0;
     let mut connection = Connection::new(stream);
-    let mut next = None;
+    let mut head = None;
     let worker = Rc::clone(&link.worker);
     let word = pin!(worker.quiet_end().cancelled());
     let mut ending = Ending::new(word, worker.quiet_ended());
+    let mut come = None;
     loop {
-        match connection.next(&mut next, &terms, &mut ending).await {
+        let next = match come.take() {
+            Some(next) => next,
+            None => connection.next(&mut head, &terms, &mut ending, None).await,
+        };
+        match next {
             Ok(Next::Request) if terms.codec == Codec::Http2 => return,
             Ok(Next::Request) => {}
             Ok(Next::Http2) if terms.codec == Codec::Http1 => {
@@ -58,6 +67,7 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
             Ok(Next::Http2) => {
                 return Box::pin(turn_to_http2(link, connection, terms)).await;
             }
+            Ok(Next::Quiet) => continue,
             Ok(Next::Closed) => return,
             Ok(Next::Refused(error)) => {
                 return Box::pin(refuse(&link, connection, error.status(), error.detail())).await;
@@ -70,23 +80,69 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
                 return;
             }
         }
-        let Some(mut head) = next.take() else { return };
-        let version = head.version();
-        requests += 1;
-        if terms.is_last(requests) {
-            connection.close_after();
+        let mut open = Open {
+            link: &link,
+            connection: &mut connection,
+            head: &mut head,
+            terms: &terms,
+            requests: &mut requests,
+        };
+        // Apart from the connection, so that one that has waited for a while is small.
+        match Box::pin(open.answer(&mut ending)).await {
+            Then::Next(next) => come = Some(next),
+            Then::End => return Box::pin(connection.finish()).await,
+            Then::Tunnel(tunnel, exchange, head) => {
+                return Box::pin(turn_to_tunnel(tunnel, exchange, connection, &head)).await;
+            }
         }
-        let mut down = Downstream::Http1(&mut connection, version);
-        // Apart from the connection, so that one that waits is small.
-        let handle = request::handle(&link, &mut head, &mut down);
-        let after = Box::pin(handle).await;
-        if let After::Tunnel(tunnel, exchange) = after {
-            return Box::pin(turn_to_tunnel(tunnel, exchange, connection, &head)).await;
+    }
+}
+
+/// What follows on a connection of HTTP/1 after its requests were answered.
+enum Then {
+    /// This.
+    Next(io::Result<Next>),
+    /// It ends.
+    End,
+    /// It becomes something else.
+    Tunnel(Box<Tunnel>, Box<Exchange>, Box<RequestHead>),
+}
+
+/// A connection of HTTP/1 on which a request came.
+struct Open<'a> {
+    link: &'a Rc<Link>,
+    connection: &'a mut Connection,
+    head: &'a mut Option<Box<RequestHead>>,
+    terms: &'a Terms,
+    requests: &'a mut u32,
+}
+
+impl Open<'_> {
+    /// Answers requests for as long as they come without a long pause.
+    async fn answer(&mut self, ending: &mut Ending<'_, impl Future<Output = ()>>) -> Then {
+        while let Some(mut head) = self.head.take() {
+            let version = head.version();
+            *self.requests += 1;
+            if self.terms.is_last(*self.requests) {
+                self.connection.close_after();
+            }
+            let mut down = Downstream::Http1(self.connection, version);
+            match request::handle(self.link, &mut head, &mut down).await {
+                After::Over => heads::give(head),
+                After::Tunnel(tunnel, exchange) => return Then::Tunnel(tunnel, exchange, head),
+            }
+            if !self.connection.is_reusable() {
+                return Then::End;
+            }
+            let next = self
+                .connection
+                .next(self.head, self.terms, ending, Some(PATIENCE));
+            match next.await {
+                Ok(Next::Request) if self.terms.codec != Codec::Http2 => {}
+                other => return Then::Next(other),
+            }
         }
-        heads::give(head);
-        if !connection.is_reusable() {
-            return Box::pin(connection.finish()).await;
-        }
+        Then::End
     }
 }
 

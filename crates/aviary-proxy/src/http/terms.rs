@@ -85,7 +85,11 @@ impl Terms {
 
     /// Until when a request is waited for from now on.
     pub(crate) fn wait(&self) -> Instant {
-        let now = Instant::now();
+        self.wait_from(Instant::now())
+    }
+
+    /// The same, where now is known.
+    pub(crate) fn wait_from(&self, now: Instant) -> Instant {
         let idle = now.checked_add(self.idle);
         let idle = idle.unwrap_or_else(|| now + Duration::from_hours(24 * 365));
         self.end.map_or(idle, |end| end.min(idle))

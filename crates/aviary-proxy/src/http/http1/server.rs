@@ -36,6 +36,8 @@ pub(crate) enum Next {
     Request,
     /// Nothing: the client is done, or was quiet for too long, or the proxy ends.
     Closed,
+    /// Nothing for a while; it may still come.
+    Quiet,
     /// The preface of HTTP/2.
     Http2,
     /// Something that is no request.
@@ -64,6 +66,8 @@ pub(crate) struct Connection {
     /// The client sends no more.
     stopped: bool,
     timer: Timer,
+    /// Until when the next request is waited for, since the wait began.
+    idle: Option<Instant>,
 }
 
 impl Connection {
@@ -78,6 +82,7 @@ impl Connection {
             used: false,
             stopped: false,
             timer: Timer::default(),
+            idle: None,
         }
     }
 
@@ -86,8 +91,8 @@ impl Connection {
         &mut self.timer
     }
 
-    /// Waits for the next request as long as `terms` say; `ending` ends a wait for its first byte.
-    /// `head` gets one when there is something to read.
+    /// Waits for the next request as long as `terms` say; `ending` ends a wait for its first byte,
+    /// and `patience` interrupts it. `head` gets one when there is something to read.
     ///
     /// # Errors
     /// When the socket fails.
@@ -96,6 +101,7 @@ impl Connection {
         head: &mut Option<Box<RequestHead>>,
         terms: &Terms,
         ending: &mut Ending<'_, impl Future<Output = ()>>,
+        patience: Option<Duration>,
     ) -> io::Result<Next> {
         // Set at the first wait, and anew when a head begins to come.
         let mut deadline: Option<Instant> = None;
@@ -122,8 +128,15 @@ impl Connection {
                     Poll::Pending => {}
                 }
                 if began || !ending.poll(cx) {
-                    let deadline = *deadline.get_or_insert_with(|| terms.wait());
+                    let deadline = *deadline.get_or_insert_with(|| {
+                        let now = Instant::now();
+                        let idle = *self.idle.get_or_insert_with(|| terms.wait_from(now));
+                        patience.map_or(idle, |patience| idle.min(now + patience))
+                    });
                     ready!(self.timer.poll(cx, deadline));
+                    if !began && self.idle.is_some_and(|idle| deadline < idle) {
+                        return Poll::Ready(Ok(Next::Quiet));
+                    }
                 }
                 if began {
                     return Poll::Ready(Ok(Next::TimedOut));
@@ -156,6 +169,7 @@ impl Connection {
         parse::request(&self.wire.input.data()[..end], limits, head)?;
         self.wire.input.consume(end);
         self.used = true;
+        self.idle = None;
         self.receive = Receive::new(head.framing);
         self.send = Send::new(Framing::None);
         self.expects_continue = head.connection.expect_continue;
