@@ -300,7 +300,7 @@ fn pod_address(mesh: &Installation, pod: &str) -> Result<String> {
 fn shares_agree(mesh: &Installation) -> Result<()> {
     let split = asked("GET", "http://web:8080/split", &[]);
     let told = explain(mesh, &split, "caller")?;
-    let mut many = split.clone();
+    let mut many = split;
     many.url.push_str("?#[1-400]");
     let sent = curl(&many, "split");
     mesh.aviary(

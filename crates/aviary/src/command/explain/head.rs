@@ -66,8 +66,8 @@ impl Asked {
     /// The same request as the rules see it.
     pub(super) fn seen_as(&self, path: String, authority: String) -> Self {
         Self {
-            path,
             authority,
+            path,
             ..self.clone()
         }
     }
