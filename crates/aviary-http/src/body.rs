@@ -251,7 +251,8 @@ fn trailers(held: &[u8]) -> Result<Option<Fields>, Error> {
         return Ok(None);
     }
     let mut into = Fields::new();
-    fields(section, Side::Trailers, TRAILER_FIELD_LIMIT, &mut into).map_err(|error| {
+    let read = fields(section, Side::Trailers, TRAILER_FIELD_LIMIT, &mut into);
+    read.map_err(|error| {
         if error == Error::TooManyFields {
             Error::TrailersTooLarge
         } else {

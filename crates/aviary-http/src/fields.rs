@@ -98,7 +98,12 @@ impl Fields {
         key: impl Into<Key<'k>>,
     ) -> impl Iterator<Item = &'s [u8]> + 's {
         let key = key.into();
-        self.lines
+        let lines = if self.may_have(&key) {
+            &self.lines[..]
+        } else {
+            &[]
+        };
+        lines
             .iter()
             .filter(move |line| self.is(line, &key))
             .map(|line| self.value(line))
@@ -282,13 +287,20 @@ impl PartialEq for Fields {
 
 impl Eq for Fields {}
 
-#[inline]
+#[inline(always)]
+#[expect(
+    clippy::inline_always,
+    reason = "it is asked of each line, and most answers are one comparison"
+)]
 fn is(bytes: &[u8], line: &Line, key: &Key<'_>) -> bool {
     line.name == key.name()
         && (key.name() != Name::Other
-            || line.name_len as usize == key.text().len()
-                && slice(bytes, line.start, line.name_len)
-                    .eq_ignore_ascii_case(key.text().as_bytes()))
+            || line.name_len as usize == key.text().len() && is_spelled(bytes, line, key))
+}
+
+fn is_spelled(bytes: &[u8], line: &Line, key: &Key<'_>) -> bool {
+    let name = slice(bytes, line.start, line.name_len);
+    name.eq_ignore_ascii_case(key.text().as_bytes())
 }
 
 /// The bit of a name in [`Fields::present`].
@@ -319,9 +331,22 @@ pub(crate) fn is_control(byte: u8) -> bool {
 
 /// Whether a value has no control bytes but tabs.
 pub(crate) fn is_clean(value: &[u8]) -> bool {
-    !value
-        .iter()
-        .fold(false, |bad, byte| bad | is_control(*byte))
+    let (words, rest) = value.as_chunks::<8>();
+    let suspect = words.iter().any(|word| may_have_control(*word));
+    // A tab is no reason, but rare enough to be looked for byte by byte.
+    !suspect && !rest.iter().any(|byte| is_control(*byte))
+        || !value.iter().any(|byte| is_control(*byte))
+}
+
+/// Whether a byte is below the space or is DEL, as far as bytes above 0x7f let see: they may make
+/// it true.
+fn may_have_control(word: [u8; 8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * EACH;
+    let word = u64::from_le_bytes(word);
+    // In a byte below 0x20 the subtraction borrows; DEL becomes 0, and then borrows too.
+    let delete = word ^ 0x7f * EACH;
+    (word.wrapping_sub(0x20 * EACH) | delete.wrapping_sub(EACH)) & HIGH != 0
 }
 
 /// Whether `text` is a token: a name of a field, a method.

@@ -21,7 +21,8 @@ pub enum Port {
 /// Source: Envoy `HeaderUtility::getPortStart`.
 pub fn split(authority: &str) -> (&str, Option<u16>) {
     let whole = (authority, None);
-    let Some((host, port)) = authority.rsplit_once(':') else {
+    let colon = authority.bytes().rposition(|byte| byte == b':');
+    let Some((host, port)) = colon.map(|at| (&authority[..at], &authority[at + 1..])) else {
         return whole;
     };
     if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {

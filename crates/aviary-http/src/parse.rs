@@ -153,12 +153,30 @@ fn no_lone_cr(input: &[u8], from: usize) -> Result<(), Error> {
 /// # Errors
 /// When it is refused; `into` is then of no use.
 pub fn request(input: &[u8], limits: &Limits, into: &mut RequestHead) -> Result<(), Error> {
+    match read_request(after_blank_lines(input), limits, into)? {
+        Some([]) => Ok(()),
+        _ => Err(Error::BadField),
+    }
+}
+
+/// Reads a request's head in one go, when all of it is at the start of `input` and nothing is
+/// wrong with it, and gives its length. `None` means nothing but that a [`Scanner`] has to look.
+pub fn request_at_once(input: &[u8], limits: &Limits, into: &mut RequestHead) -> Option<usize> {
+    let behind = read_request(input, limits, into).ok()??;
+    Some(input.len() - behind.len()).filter(|length| *length <= limits.head_bytes)
+}
+
+/// Reads a request's head, and gives what is behind its blank line.
+fn read_request<'a>(
+    input: &'a [u8],
+    limits: &Limits,
+    into: &mut RequestHead,
+) -> Result<Option<&'a [u8]>, Error> {
     into.clear();
-    let input = after_blank_lines(input);
     let (start, section) = split(input)?;
     let line = start::request(start, limits)?;
     into.version = line.version;
-    let seen = fields(
+    let (seen, behind) = fields(
         section,
         Side::Request(line.version),
         limits.fields,
@@ -174,7 +192,7 @@ pub fn request(input: &[u8], limits: &Limits, into: &mut RequestHead) -> Result<
         (None, false) => Framing::None,
     };
     into.connection = seen.connection;
-    Ok(())
+    Ok(behind)
 }
 
 /// Reads a response's head: `input` is exactly what [`Scanner::end`] found.
@@ -187,8 +205,31 @@ pub fn response(
     limits: &Limits,
     into: &mut ResponseHead,
 ) -> Result<(), Error> {
+    match read_response(after_blank_lines(input), request_was_head, limits, into)? {
+        Some([]) => Ok(()),
+        _ => Err(Error::BadField),
+    }
+}
+
+/// Reads a response's head in one go, as [`request_at_once`] does a request's.
+pub fn response_at_once(
+    input: &[u8],
+    request_was_head: bool,
+    limits: &Limits,
+    into: &mut ResponseHead,
+) -> Option<usize> {
+    let behind = read_response(input, request_was_head, limits, into).ok()??;
+    Some(input.len() - behind.len()).filter(|length| *length <= limits.head_bytes)
+}
+
+/// Reads a response's head, and gives what is behind its blank line.
+fn read_response<'a>(
+    input: &'a [u8],
+    request_was_head: bool,
+    limits: &Limits,
+    into: &mut ResponseHead,
+) -> Result<Option<&'a [u8]>, Error> {
     into.clear();
-    let input = after_blank_lines(input);
     let (start, section) = split(input)?;
     let line = start::response(start)?;
     into.set_status(line.status);
@@ -199,7 +240,7 @@ pub fn response(
         version: line.version,
         keep_length: untold,
     };
-    let seen = fields(section, side, limits.fields, &mut into.fields)?;
+    let (seen, behind) = fields(section, side, limits.fields, &mut into.fields)?;
     into.connection = seen.connection;
     if seen.length.is_some() && seen.chunked {
         return Err(Error::LengthAndChunked);
@@ -219,7 +260,7 @@ pub fn response(
         (None, true) => Framing::Chunked,
         (None, false) => Framing::Close,
     };
-    Ok(())
+    Ok(behind)
 }
 
 fn after_blank_lines(mut input: &[u8]) -> &[u8] {
@@ -229,15 +270,11 @@ fn after_blank_lines(mut input: &[u8]) -> &[u8] {
     input
 }
 
-/// First line without CRLF, and the field lines with theirs, without the blank line.
+/// First line without CRLF, and what follows.
 fn split(input: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     let end = memchr(b'\r', input).ok_or(Error::BadStartLine)?;
-    let section = input[end..]
-        .strip_prefix(b"\r\n")
-        .ok_or(Error::BadByte)?
-        .strip_suffix(b"\r\n")
-        .ok_or(Error::BadStartLine)?;
-    Ok((&input[..end], section))
+    let section = input[end..].strip_prefix(b"\r\n");
+    Ok((&input[..end], section.ok_or(Error::BadByte)?))
 }
 
 /// The version at the end of a request line, or at the start of a status line.

@@ -1,7 +1,7 @@
 //! The head of a response.
 
 use crate::fields::Fields;
-use crate::message::{Connection, Framing, Upgrade, Version, write_decimal};
+use crate::message::{Connection, Framing, Upgrade, Version};
 
 /// The head of a response.
 ///
@@ -87,8 +87,8 @@ impl ResponseHead {
     pub fn write_http1(&self, out: &mut Vec<u8>, framing: Framing, connection: Connection) {
         out.reserve(self.reason.len() + self.fields.bytes.len() + 96);
         out.extend_from_slice(b"HTTP/1.1 ");
-        write_decimal(out, u64::from(self.status));
-        out.push(b' ');
+        let digit = |unit: u16| b'0' + u8::try_from(self.status / unit % 10).unwrap_or_default();
+        out.extend_from_slice(&[digit(100), digit(10), digit(1), b' ']);
         if self.reason.is_empty() {
             out.extend_from_slice(canonical_reason(self.status).as_bytes());
         } else {

@@ -2,7 +2,6 @@
 
 mod rate;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use rand::Rng;
 
 use self::rate::Rate;
 use crate::cluster::Outlier;
+use crate::names::AddressMap;
 use crate::resolve::draw;
 
 /// An ejection never lasts longer than this, unless the base time does.
@@ -89,7 +89,7 @@ impl Swept {
 /// times ejections, sweeps.
 #[derive(Debug, Clone, Default)]
 pub struct Ejector {
-    records: HashMap<SocketAddr, Record>,
+    records: AddressMap<Record>,
     next_sweep: Option<Duration>,
 }
 

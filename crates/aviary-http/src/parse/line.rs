@@ -36,15 +36,16 @@ pub(crate) struct Seen {
     nominated: usize,
 }
 
-/// Reads field lines into `into`: `section` is lines that end with CRLF, and nothing else.
-pub(crate) fn fields(
-    section: &[u8],
+/// Reads field lines into `into`, up to a blank line or the end of `section`. Gives what was behind
+/// the blank line, when there was one.
+pub(crate) fn fields<'a>(
+    section: &'a [u8],
     side: Side,
     limit: usize,
     into: &mut Fields,
-) -> Result<Seen, Error> {
+) -> Result<(Seen, Option<&'a [u8]>), Error> {
     into.clear();
-    into.bytes.extend_from_slice(section);
+    let mut behind = None;
     let mut seen = Seen::default();
     let mut marks = Marks::<Structure>::new(section);
     let mut start = 0;
@@ -52,6 +53,10 @@ pub(crate) fn fields(
     while start < section.len() {
         let colon = marks.next().ok_or(Error::BadField)?;
         if section[colon] != b':' {
+            if colon == start && section[colon..].starts_with(b"\r\n") {
+                behind = Some(&section[colon + 2..]);
+                break;
+            }
             return Err(not_in_name(section, colon));
         }
         let end = loop {
@@ -87,8 +92,9 @@ pub(crate) fn fields(
         }
         start = feed + 1;
     }
+    into.bytes.extend_from_slice(&section[..start]);
     seen.settle(into);
-    Ok(seen)
+    Ok((seen, behind))
 }
 
 /// What is wrong about a byte that stands where a name or its colon should.

@@ -1,4 +1,4 @@
-use super::{Limits, Scanner, request, response};
+use super::{Limits, Scanner, request, request_at_once, response, response_at_once};
 use crate::{Error, Framing, RequestHead, ResponseHead, Scheme, Upgrade, Version};
 
 pub(super) fn read_request(text: &str) -> Result<RequestHead, Error> {
@@ -257,4 +257,76 @@ fn upgrade_counts_only_when_connection_says_so() {
         "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: A\r\n",
         None,
     );
+}
+
+/// Heads with a few bytes changed, for ever the same ones.
+fn mutated(seed: &[u8], number: u64) -> Vec<u8> {
+    let mut random = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut draw = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random % below as u64).unwrap()
+    };
+    let mut head = seed.to_vec();
+    for _ in 0..draw(4) {
+        let at = draw(head.len());
+        match draw(3) {
+            0 => head[at] = b"\r\n: \t,\0aZ9"[draw(10)],
+            1 => drop(head.remove(at)),
+            _ => head.insert(at, b"\r\n: \t,\0aZ9"[draw(10)]),
+        }
+    }
+    head
+}
+
+#[test]
+fn head_read_at_once_is_what_the_scanner_and_the_parser_read() {
+    const SEEDS: [&[u8]; 3] = [
+        b"GET /a?b HTTP/1.1\r\nhost: a\r\nuser-agent: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a:80\r\ncontent-length: 4\r\nConnection: close, x\r\nx: 1\r\n\r\nbody",
+        b"\r\nGET / HTTP/1.0\r\nhost:a\r\ntransfer-encoding: chunked\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+    ];
+    let limits = Limits {
+        head_bytes: 80,
+        fields: 4,
+        ..Limits::default()
+    };
+    let mut read = 0;
+    for number in 0..30_000 {
+        let input = mutated(SEEDS[usize::try_from(number % 3).unwrap()], number);
+        let (mut once, mut twice) = (RequestHead::new(), RequestHead::new());
+        let Some(end) = request_at_once(&input, &limits, &mut once) else {
+            continue;
+        };
+        read += 1;
+        let scanned = Scanner::new().end(&input, &limits);
+        assert_eq!(scanned, Ok(Some(end)), "{:?}", input.escape_ascii());
+        assert_eq!(request(&input[..end], &limits, &mut twice), Ok(()));
+        let written = |head: &RequestHead| {
+            let mut out = Vec::new();
+            head.write_http1(&mut out, head.framing, true);
+            out
+        };
+        assert_eq!(written(&once), written(&twice));
+        assert_eq!(once.connection, twice.connection);
+    }
+    assert!(read > 5_000, "{read}");
+}
+
+#[test]
+fn head_that_is_whole_is_read_at_once_up_to_its_limit() {
+    let input = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let mut head = ResponseHead::new(200);
+    let mut read = |input: &[u8], head_bytes| {
+        let limits = Limits {
+            head_bytes,
+            ..Limits::default()
+        };
+        response_at_once(input, false, &limits, &mut head)
+    };
+    let length = input.len() - 2;
+    assert_eq!(read(input, length), Some(length));
+    assert_eq!(read(&input[..length - 1], length), None);
+    assert_eq!(read(input, length - 1), None);
 }

@@ -2,11 +2,11 @@
 //!
 //! Source: Envoy `DetectorImpl::processSuccessRateEjections`.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::{Reason, Record};
 use crate::cluster::Outlier;
+use crate::names::AddressMap;
 
 /// Good ones of all.
 #[derive(Debug, Clone, Copy, Default)]
@@ -30,7 +30,7 @@ impl Rate {
 /// percent.
 pub(super) fn outliers(
     policy: &Outlier,
-    records: &HashMap<SocketAddr, Record>,
+    records: &AddressMap<Record>,
 ) -> Vec<(SocketAddr, Reason, u32)> {
     let mut found = Vec::new();
     compare(policy, records, false, &mut found);
@@ -43,7 +43,7 @@ pub(super) fn outliers(
 /// Compares the shares of good answers, or of attempts to get one.
 fn compare(
     policy: &Outlier,
-    records: &HashMap<SocketAddr, Record>,
+    records: &AddressMap<Record>,
     local: bool,
     found: &mut Vec<(SocketAddr, Reason, u32)>,
 ) {

@@ -9,10 +9,11 @@ use crate::route::{PathMatch, RouteMatch};
 
 /// A path without query and fragment, and what was cut off (with its `?` or `#`).
 pub(crate) fn split_path(path_and_query: &str) -> (&str, &str) {
+    // By bytes: to look for characters costs several times as much, on every request.
     let end = path_and_query
-        .find(['?', '#'])
-        .unwrap_or(path_and_query.len());
-    path_and_query.split_at(end)
+        .bytes()
+        .position(|byte| matches!(byte, b'?' | b'#'));
+    path_and_query.split_at(end.unwrap_or(path_and_query.len()))
 }
 
 /// Whether all conditions hold; the first that does not is noted.

@@ -75,6 +75,11 @@ impl Buffer {
         self.start == self.end
     }
 
+    /// Whether it has no storage.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.storage.is_empty()
+    }
+
     /// Whether no more can be held.
     pub(crate) fn is_full(&self) -> bool {
         self.len() == LARGE

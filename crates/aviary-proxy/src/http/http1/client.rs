@@ -89,13 +89,7 @@ impl Connection {
         head: &mut ResponseHead,
     ) -> Poll<Result<(), Error>> {
         loop {
-            let end = match self.wire.input.data() {
-                [] => None,
-                bytes => self.scanner.end(bytes, &LIMITS)?,
-            };
-            if let Some(end) = end {
-                let bytes = &self.wire.input.data()[..end];
-                parse::response(bytes, self.bodiless, &LIMITS, head)?;
+            if let Some(end) = self.scan(head)? {
                 self.wire.input.consume(end);
                 if head.is_interim() {
                     self.interim += 1;
@@ -114,6 +108,25 @@ impl Connection {
             }
             self.answered = true;
         }
+    }
+
+    /// Reads a head out of what is there, and gives its length when it is whole.
+    fn scan(&mut self, head: &mut ResponseHead) -> Result<Option<usize>, Error> {
+        let input = self.wire.input.data();
+        if input.is_empty() {
+            return Ok(None);
+        }
+        if !self.scanner.has_begun() {
+            let end = parse::response_at_once(input, self.bodiless, &LIMITS, head);
+            if end.is_some() {
+                return Ok(end);
+            }
+        }
+        let end = self.scanner.end(input, &LIMITS)?;
+        if let Some(end) = end {
+            parse::response(&input[..end], self.bodiless, &LIMITS, head)?;
+        }
+        Ok(end)
     }
 
     /// Whether another request can be sent: the exchange is over on both sides, and nothing came

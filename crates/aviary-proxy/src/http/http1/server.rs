@@ -162,11 +162,22 @@ impl Connection {
         head: &mut Option<Box<RequestHead>>,
         limits: &Limits,
     ) -> Result<bool, aviary_http::Error> {
-        let Some(end) = self.scanner.end(self.wire.input.data(), limits)? else {
-            return Ok(false);
-        };
+        let input = self.wire.input.data();
         let head = head.get_or_insert_with(heads::take);
-        parse::request(&self.wire.input.data()[..end], limits, head)?;
+        let at_once = if self.scanner.has_begun() {
+            None
+        } else {
+            parse::request_at_once(input, limits, head)
+        };
+        let end = if let Some(end) = at_once {
+            end
+        } else {
+            let Some(end) = self.scanner.end(input, limits)? else {
+                return Ok(false);
+            };
+            parse::request(&input[..end], limits, head)?;
+            end
+        };
         self.wire.input.consume(end);
         self.used = true;
         self.idle = None;

@@ -30,6 +30,10 @@ impl Wire {
 
     /// Reads what there is; 0 at the end of the stream, or when no more can be held.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.input.holds_nothing() {
+            // Most waits find nothing: they take no storage.
+            ready!(self.stream.poll_readable(cx))?;
+        }
         let room = if self.wide {
             self.input.wide_room()
         } else {
