@@ -9,7 +9,7 @@ mod compare;
 mod statistics;
 mod report;
 mod count;
-mod instructions;
+pub(crate) mod instructions;
 mod soak;
 
 use anyhow::Result;
@@ -31,7 +31,7 @@ pub(crate) enum Task {
     Proxy(compare::Options),
     /// Count user instructions and system calls per request and compare them with bench/instructions.json.
     ///
-    /// This is the step of `cargo xtask test`.
+    /// `cargo xtask test` does it with the debug build (`--debug`), which it has built anyway.
     /// It works on a busy machine: counts repeat within 1 %.
     Instructions(instructions::Options),
     /// Hold 10,000 connections and 5,000 requests per second while the configuration changes every second.

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::bench::instructions;
 use crate::run::{cargo, program, step, target};
 use crate::{tidy, tools};
 
@@ -48,6 +49,9 @@ pub(crate) fn run(system: Option<&str>) -> Result<()> {
         // The whole workspace, as above: another choice of packages would build its dependencies anew.
         program(&mut cargo(&["build", "--locked", "--workspace"]))
     })?;
+    if system.is_none() {
+        step("instructions per request", instructions::gate)?;
+    }
     let tests = |name: &str, threads: u8| {
         let mut tests = cargo(&["test", "--locked", "--workspace", "--test", name]);
         tests
