@@ -345,7 +345,7 @@ fn may_have_control(word: [u8; 8]) -> bool {
     const HIGH: u64 = 0x80 * EACH;
     let word = u64::from_le_bytes(word);
     // In a byte below 0x20 the subtraction borrows; DEL becomes 0, and then borrows too.
-    let delete = word ^ 0x7f * EACH;
+    let delete = word ^ (0x7f * EACH);
     (word.wrapping_sub(0x20 * EACH) | delete.wrapping_sub(EACH)) & HIGH != 0
 }
 

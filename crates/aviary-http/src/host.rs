@@ -22,9 +22,10 @@ pub enum Port {
 pub fn split(authority: &str) -> (&str, Option<u16>) {
     let whole = (authority, None);
     let colon = authority.bytes().rposition(|byte| byte == b':');
-    let Some((host, port)) = colon.map(|at| (&authority[..at], &authority[at + 1..])) else {
+    let Some((host, port)) = colon.and_then(|at| authority.split_at_checked(at)) else {
         return whole;
     };
+    let port = port.strip_prefix(':').unwrap_or_default();
     if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) {
         return whole;
     }

@@ -105,6 +105,10 @@ pub(crate) struct Worker {
     upstreams: Upstreams,
     recorder: RefCell<Recorder>,
     peers: RefCell<Peers>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a head goes in and out without being copied"
+    )]
     heads: RefCell<Vec<Box<ResponseHead>>>,
     unknown: (Arc<WorkloadLabels>, Arc<ServiceLabels>),
     outbox: Outbox,
@@ -254,6 +258,7 @@ impl Worker {
     }
 
     /// A head to read a reply into.
+    #[expect(clippy::unnecessary_box_returns, reason = "as it is kept")]
     pub(crate) fn take_head(&self) -> Box<ResponseHead> {
         self.heads.borrow_mut().pop().unwrap_or_default()
     }

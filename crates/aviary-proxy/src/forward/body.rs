@@ -62,7 +62,7 @@ impl RequestBody {
         while streams && kept.len() < KEEP_LIMIT {
             let filled = poll_fn(|cx| {
                 if let Poll::Ready(filled) = down.poll_fill(cx) {
-                    return Poll::Ready(filled.map_err(|error| broken(&error)));
+                    return Poll::Ready(filled.map_err(|error| Box::new(broken(&error))));
                 }
                 let doing = Doing {
                     moved: kept.len() as u64,
@@ -123,11 +123,11 @@ impl RequestBody {
 }
 
 /// The reply to a request whose body broke off.
-fn broken(error: &Error) -> Box<Reply> {
+fn broken(error: &Error) -> Reply {
     tracing::debug!(%error, "the request broke off");
     match error {
-        Error::Protocol(error) => Reply::refused(*error).into(),
-        _ => Reply::gone().into(),
+        Error::Protocol(error) => Reply::refused(*error),
+        _ => Reply::gone(),
     }
 }
 

@@ -144,7 +144,7 @@ impl Forward<'_> {
         let (worker, address) = (&self.link.worker, choice.host.address());
         worker.random(|rng| {
             self.upstream
-                .on_outcome(address, seen, worker.recently(), rng)
+                .on_outcome(address, seen, worker.recently(), rng);
         });
     }
 }
