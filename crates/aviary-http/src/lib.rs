@@ -19,6 +19,7 @@ pub mod body;
 pub mod path;
 pub mod host;
 pub mod frames;
+pub mod hpack;
 mod h2;
 
 pub use error::Error;
