@@ -82,8 +82,9 @@ errors! {
     ConnectionField 400 "http2.connection_specific_header";
     /// The body that HTTP/2 frames announce is not as long as `content-length`.
     LengthMismatch 400 "http2.content_length_mismatch";
-    /// The message cannot be written in HTTP/2.
-    NotForHttp2 400 "http2.invalid_header_field";
+    /// A field whose name HTTP/2 does not have, or a pseudo field that is missing, misplaced, doubled
+    /// or has a value that it cannot have.
+    BadName 400 "http2.invalid_header_field";
 }
 
 impl fmt::Display for Error {

@@ -1,6 +1,6 @@
-//! A guard against floods of HTTP/2 frames, which looks at frame heads as they pass by.
+//! A guard against floods of HTTP/2 frames, which looks at their heads.
 //!
-//! The codec bounds windows, streams and decoded heads. What it answers or drops for free is
+//! The connection bounds windows, streams and decoded heads. What it answers or drops for free is
 //! counted here, where each kind has a [`Rate`]. Honest clients do all of it too, so:
 //!
 //! - Resets have a burst of 100 and 50 a second: cancels at that pace pass for ever, and a rapid
@@ -16,6 +16,9 @@ mod tests;
 
 use std::fmt;
 use std::time::Duration;
+
+use crate::http2::Reason;
+use crate::http2::frame::{Head, flag, kind};
 
 /// How often something may be done: at most `burst` at once, and `per_10s` in the long run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +55,6 @@ pub struct FloodLimits {
     pub continuations: u32,
     /// Bytes of one head before decompression.
     pub head_bytes: u32,
-    /// Whether the peer begins with the client's preface.
-    pub preface: bool,
 }
 
 impl FloodLimits {
@@ -70,7 +71,6 @@ impl FloodLimits {
             priority: Rate::even(100),
             continuations: 16,
             head_bytes: 64 << 10,
-            preface: true,
         }
     }
 
@@ -78,7 +78,6 @@ impl FloodLimits {
     pub const fn of_endpoint() -> Self {
         Self {
             resets: None,
-            preface: false,
             ..Self::of_client()
         }
     }
@@ -130,8 +129,6 @@ impl std::error::Error for Flood {}
 #[derive(Debug, Clone)]
 pub struct Guard {
     limits: FloodLimits,
-    received: Frames,
-    sent: Frames,
     resets: Bucket,
     pings: Bucket,
     settings: Bucket,
@@ -149,8 +146,6 @@ impl Guard {
     pub fn new(limits: &FloodLimits) -> Self {
         Self {
             limits: *limits,
-            received: Frames::after(if limits.preface { PREFACE } else { 0 }),
-            sent: Frames::after(if limits.preface { 0 } else { PREFACE }),
             resets: Bucket::default(),
             pings: Bucket::default(),
             settings: Bucket::default(),
@@ -162,67 +157,60 @@ impl Guard {
         }
     }
 
-    /// Looks at bytes that the peer sent; `now` is the time since any fixed moment.
-    ///
-    /// # Errors
-    /// When there is too much of something. The bytes must not reach the codec.
-    pub fn see(&mut self, bytes: &[u8], now: Duration) -> Result<(), Flood> {
-        let mut rest = bytes;
-        while let Some(frame) = self.received.next(&mut rest) {
-            self.judge(frame, now)?;
-        }
-        Ok(())
+    /// DATA or HEADERS are sent.
+    pub fn sent_message(&mut self) {
+        self.gave = true;
     }
 
-    /// Looks at bytes that are sent to the peer.
+    /// A stream is reset; `now` as with [`Guard::see`].
     ///
     /// # Errors
     /// When the peer provoked too many resets.
-    pub fn see_sent(&mut self, bytes: &[u8], now: Duration) -> Result<(), Flood> {
-        let mut rest = bytes;
-        while let Some(frame) = self.sent.next(&mut rest) {
-            match frame.kind {
-                DATA | HEADERS => self.gave = true,
-                RST_STREAM if is_provoked(frame.code) => {
-                    self.take_reset(now)?;
-                }
-                _ => {}
-            }
+    pub fn sent_reset(&mut self, reason: Reason, now: Duration) -> Result<(), Flood> {
+        if reason.is_provoked() {
+            self.take_reset(now)
+        } else {
+            Ok(())
         }
-        Ok(())
     }
 
-    fn judge(&mut self, frame: Frame, now: Duration) -> Result<(), Flood> {
+    /// Looks at a frame that the peer sent; `now` is the time since any fixed moment.
+    ///
+    /// # Errors
+    /// When there is too much of something. The frame must not be acted upon.
+    pub fn see(&mut self, frame: Head, now: Duration) -> Result<(), Flood> {
         let limits = self.limits;
         let take = |bucket: &mut Bucket, rate: Rate, flood: Flood| {
             bucket.take(rate, now).then_some(()).ok_or(flood)
         };
-        let acknowledges = frame.flags & ACK != 0;
+        let acknowledges = frame.has(flag::ACK);
         match frame.kind {
-            DATA if frame.length == 0 && frame.flags & END_STREAM == 0 => {
+            kind::DATA if frame.length == 0 && !frame.has(flag::END_STREAM) => {
                 take(&mut self.empty_data, limits.empty_data, Flood::EmptyData)
             }
-            HEADERS | PUSH_PROMISE => {
+            kind::HEADERS | kind::PUSH_PROMISE => {
                 self.continuations = 0;
                 self.head_bytes = 0;
                 self.add_head_bytes(frame.length)
             }
-            CONTINUATION => {
+            kind::CONTINUATION => {
                 self.continuations += 1;
                 if self.continuations > limits.continuations {
                     return Err(Flood::Continuations);
                 }
                 self.add_head_bytes(frame.length)
             }
-            RST_STREAM => self.take_reset(now),
-            SETTINGS if !acknowledges => take(&mut self.settings, limits.settings, Flood::Settings),
-            PING if !acknowledges => {
+            kind::RST_STREAM => self.take_reset(now),
+            kind::SETTINGS if !acknowledges => {
+                take(&mut self.settings, limits.settings, Flood::Settings)
+            }
+            kind::PING if !acknowledges => {
                 if std::mem::take(&mut self.gave) {
                     return Ok(());
                 }
                 take(&mut self.pings, limits.pings, Flood::Pings)
             }
-            DATA | SETTINGS | PING | GOAWAY | WINDOW_UPDATE => Ok(()),
+            kind::DATA | kind::SETTINGS | kind::PING | kind::GOAWAY | kind::WINDOW_UPDATE => Ok(()),
             _ => take(&mut self.priority, limits.priority, Flood::Priority),
         }
     }
@@ -240,102 +228,6 @@ impl Guard {
             Some(rate) if !self.resets.take(rate, now) => Err(Flood::Resets),
             _ => Ok(()),
         }
-    }
-}
-
-/// Types of frames.
-///
-/// Source: RFC 9113 §6.
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PUSH_PROMISE: u8 = 5;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-/// Flags of frames.
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-/// Bytes of a client's preface, and of a frame's head.
-const PREFACE: u32 = 24;
-const HEAD: usize = 9;
-
-/// Whether an error code says that the peer did wrong: `PROTOCOL_ERROR`, `FLOW_CONTROL_ERROR`,
-/// `STREAM_CLOSED`, `FRAME_SIZE_ERROR`, `REFUSED_STREAM`, `COMPRESSION_ERROR` and
-/// `ENHANCE_YOUR_CALM`. Others (`NO_ERROR`, `INTERNAL_ERROR`, `CANCEL`) tell of an endpoint.
-///
-/// Source: RFC 9113 §7.
-fn is_provoked(code: u32) -> bool {
-    matches!(code, 1 | 3 | 5 | 6 | 7 | 9 | 11)
-}
-
-/// The head of a frame, with the error code of a reset.
-#[derive(Debug, Clone, Copy)]
-struct Frame {
-    length: u32,
-    kind: u8,
-    flags: u8,
-    code: u32,
-}
-
-/// Finds frames in bytes that come piece by piece.
-#[derive(Debug, Clone)]
-struct Frames {
-    /// The head, and behind it a reset's error code, as far as they came.
-    held: [u8; HEAD + 4],
-    have: usize,
-    /// Bytes until the next head.
-    skip: u32,
-}
-
-impl Frames {
-    fn after(skip: u32) -> Self {
-        Self {
-            held: [0; HEAD + 4],
-            have: 0,
-            skip,
-        }
-    }
-
-    /// The next frame whose head is complete; takes what it read away from `rest`.
-    fn next(&mut self, rest: &mut &[u8]) -> Option<Frame> {
-        let skipped = rest.len().min(self.skip as usize);
-        *rest = &rest[skipped..];
-        self.skip -= u32::try_from(skipped).unwrap_or(self.skip);
-        if self.skip > 0 {
-            return None;
-        }
-        self.fill(rest, HEAD)?;
-        let [high, middle, low, kind, flags, ..] = self.held;
-        let length = u32::from_be_bytes([0, high, middle, low]);
-        // Only a reset's body matters; one of another length is an error for the codec.
-        let body = if kind == RST_STREAM && length == 4 {
-            4
-        } else {
-            0
-        };
-        self.fill(rest, HEAD + body)?;
-        let [.., one, two, three, four] = self.held;
-        self.have = 0;
-        self.skip = length - u32::try_from(body).unwrap_or_default();
-        Some(Frame {
-            length,
-            kind,
-            flags,
-            code: u32::from_be_bytes([one, two, three, four]),
-        })
-    }
-
-    /// Takes bytes until there are `wanted`; `None` when there are too few.
-    fn fill(&mut self, rest: &mut &[u8], wanted: usize) -> Option<()> {
-        let take = wanted.saturating_sub(self.have).min(rest.len());
-        let (taken, left) = rest.split_at(take);
-        self.held[self.have..self.have + take].copy_from_slice(taken);
-        self.have += take;
-        *rest = left;
-        (self.have >= wanted).then_some(())
     }
 }
 

@@ -20,7 +20,7 @@ pub mod path;
 pub mod host;
 pub mod frames;
 pub mod hpack;
-mod h2;
+pub mod http2;
 
 pub use error::Error;
 pub use fields::Fields;

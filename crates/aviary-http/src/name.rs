@@ -3,8 +3,6 @@
 #[cfg(test)]
 mod tests;
 
-use http::HeaderName;
-
 /// Makes [`Name`], its texts and the table that finds a name by its text.
 macro_rules! names {
     ($($variant:ident $text:literal)*) => {
@@ -24,8 +22,6 @@ macro_rules! names {
         const TEXTS: &[&str] = &[$($text),*];
         /// The numbered names, by number.
         const NAMES: &[Name] = &[$(Name::$variant),*];
-        /// The same for the HTTP/2 codec, which checks a name byte by byte when it is made anew.
-        static HEADER_NAMES: [HeaderName; TEXTS.len()] = [$(HeaderName::from_static($text)),*];
     };
 }
 
@@ -233,11 +229,6 @@ impl Name {
             }
             at = (at + 1) % SLOTS;
         }
-    }
-
-    /// The name as the HTTP/2 codec has it; `None` for [`Name::Other`].
-    pub(crate) fn header_name(self) -> Option<&'static HeaderName> {
-        HEADER_NAMES.get(self as usize)
     }
 
     /// Whether values differ from message to message.

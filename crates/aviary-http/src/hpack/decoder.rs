@@ -95,12 +95,11 @@ impl Decoder {
         let value = value.of(&scratch);
         let is_clean = is_clean(value);
         let written = name.as_ref().map(|name| name.of(&scratch));
-        let (kind, name) = match written {
-            Some(name) => (Kind::of(name), name),
-            None => {
-                let named = self.entry(number)?;
-                (named.kind, named.name)
-            }
+        let (kind, name) = if let Some(name) = written {
+            (Kind::of(name), name)
+        } else {
+            let named = self.entry(number)?;
+            (named.kind, named.name)
         };
         take(&Field {
             kind,

@@ -218,12 +218,11 @@ fn hash(name: u64, value: &[u8]) -> u64 {
 /// finds is compared as a whole.
 fn mix(seed: u64, text: &[u8]) -> u64 {
     const FOLD: u64 = 0x2020_2020_2020_2020;
-    let (first, last) = match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
-        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-        _ => {
-            let short = text.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-            (short, 0)
-        }
+    let (first, last) = if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+    } else {
+        let short = text.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        (short, 0)
     };
     let mixed = (seed ^ (first | FOLD)).wrapping_mul(MIX);
     let mixed = (mixed.rotate_left(23) ^ (last | FOLD) ^ text.len() as u64).wrapping_mul(MIX);

@@ -30,7 +30,7 @@ const QUICK: u32 = 8;
 /// The codes as tables.
 struct Codes {
     /// Code of each byte, in its lower bits.
-    codes: [u32; 256],
+    of: [u32; 256],
     /// Byte and length of the code at the start of any eight bits; length 0 when it is longer.
     quick: [(u8, u8); 1 << QUICK],
     /// Of each length: the first 32 bits from which on codes are longer.
@@ -49,7 +49,7 @@ static CODES: Codes = codes();
 )]
 const fn codes() -> Codes {
     let mut all = Codes {
-        codes: [0; 256],
+        of: [0; 256],
         quick: [(0, 0); 1 << QUICK],
         ends: [0; LONGEST + 1],
         firsts: [(0, 0); LONGEST + 1],
@@ -62,7 +62,7 @@ const fn codes() -> Codes {
         let mut byte = 0;
         while byte < 256 {
             if LENGTHS[byte] as usize == length {
-                all.codes[byte] = code;
+                all.of[byte] = code;
                 all.sorted[at] = byte as u8;
                 if length <= QUICK as usize {
                     let spare = QUICK as usize - length;
@@ -88,10 +88,6 @@ const fn codes() -> Codes {
 ///
 /// # Errors
 /// When it holds the end mark, or ends in anything but the beginning of it.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "of the bits that are held, those that are looked at have few"
-)]
 pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), Broken> {
     out.reserve(input.len() * 8 / 5 + 1);
     let mut input = input.iter();
@@ -167,7 +163,7 @@ pub(super) fn encode(text: &[u8], out: &mut Vec<u8>) {
     let (mut held, mut count) = (0_u64, 0_u32);
     for byte in text {
         let byte = usize::from(*byte);
-        held = held << LENGTHS[byte] | u64::from(CODES.codes[byte]);
+        held = held << LENGTHS[byte] | u64::from(CODES.of[byte]);
         count += u32::from(LENGTHS[byte]);
         while count >= 8 {
             count -= 8;

@@ -172,16 +172,6 @@ impl Source for Joined<'_, '_> {
         }
     }
 
-    fn take(&mut self) -> Bytes {
-        if self.body.ahead.0.is_empty() {
-            let piece = self.down.take();
-            self.passed(piece.len());
-            piece
-        } else {
-            self.body.ahead.take()
-        }
-    }
-
     fn is_last(&self) -> bool {
         if self.body.ahead.0.is_empty() {
             self.down.is_last()

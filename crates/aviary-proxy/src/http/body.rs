@@ -4,6 +4,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use aviary_http::Fields;
+use aviary_http::http2::{End, Reason};
 use bytes::Bytes;
 
 /// Why a message broke off.
@@ -23,26 +24,19 @@ pub(crate) enum Error {
     InterimFlood,
     /// The peer ended the stream by itself.
     #[error("stream reset: {0}")]
-    Reset(h2::Reason),
-    /// HTTP/2's word on anything else.
-    #[error(transparent)]
-    Http2(h2::Error),
-}
-
-impl From<h2::Error> for Error {
-    fn from(error: h2::Error) -> Self {
-        match error.reason() {
-            Some(reason) if error.is_reset() => Self::Reset(reason),
-            _ => Self::Http2(error),
-        }
-    }
+    Reset(Reason),
+    /// The peer ended the connection before it looked at the message.
+    #[error("stream refused")]
+    Refused,
+    /// The connection ended that the stream was on.
+    #[error("the connection ended: {0}")]
+    Ended(End),
 }
 
 impl Error {
     /// The peer says that it did not look at the message.
     pub(crate) fn is_refused(&self) -> bool {
-        matches!(self, Self::Reset(h2::Reason::REFUSED_STREAM))
-            || matches!(self, Self::Http2(error) if error.is_remote() && error.is_go_away())
+        matches!(self, Self::Reset(Reason::REFUSED_STREAM) | Self::Refused)
     }
 }
 
@@ -65,13 +59,6 @@ pub(crate) trait Source {
 
     /// Takes `count` of them away.
     fn consume(&mut self, count: usize);
-
-    /// Takes them all away.
-    fn take(&mut self) -> Bytes {
-        let bytes = Bytes::copy_from_slice(self.data());
-        self.consume(bytes.len());
-        bytes
-    }
 
     /// Nothing comes after [`Self::data`], not even trailers.
     fn is_last(&self) -> bool;
@@ -121,10 +108,6 @@ impl Source for Kept {
 
     fn consume(&mut self, count: usize) {
         bytes::Buf::advance(&mut self.0, count);
-    }
-
-    fn take(&mut self) -> Bytes {
-        std::mem::take(&mut self.0)
     }
 
     fn is_last(&self) -> bool {

@@ -2,9 +2,9 @@
 
 use std::task::{Context, Poll};
 
+use aviary_http::http2::Reason;
 use aviary_http::{Fields, Framing, Name, ResponseHead, Version};
 use bytes::Bytes;
-use h2::Reason;
 
 use super::body::{Error, Fill, Kept, Sink, Source, poll_move};
 use super::timer::Timer;
@@ -150,13 +150,6 @@ impl Source for Downstream<'_> {
         match self {
             Self::Http1(connection, _) => connection.consume(count),
             Self::Http2(stream, _) => stream.consume(count),
-        }
-    }
-
-    fn take(&mut self) -> Bytes {
-        match self {
-            Self::Http1(connection, _) => connection.take(),
-            Self::Http2(stream, _) => stream.take(),
         }
     }
 

@@ -1,26 +1,25 @@
-//! HTTP/2 on the wire, by the `h2` crate: everything that knows it is in here, so that another
-//! codec can take its place.
+//! HTTP/2 on the wire: many messages at a time on a connection.
+//!
+//! What the protocol is, `aviary_http::http2` knows. One task owns a connection's socket: it reads,
+//! wakes the tasks whose streams moved on, and writes what all of them had to say at once.
 
 pub(crate) mod client;
-pub(crate) mod guarded;
 pub(crate) mod server;
 
-mod receive;
-mod send;
+mod core;
+mod stream;
+mod wire;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
 
 /// Windows in bytes: per stream, and for the connection.
 const STREAM_WINDOW: u32 = 64 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
-/// Bytes of one stream that wait to be written.
-const SEND_BUFFER: usize = 64 << 10;
-
-/// Longest list of header fields of a reply, decoded, in bytes.
-const HEADER_LIST: u32 = 64 << 10;
-
-/// The same for requests. What is over `http1::LIMITS` is refused by ourselves, because the codec's
-/// answer is not counted; and the codec takes 16 CONTINUATION frames only if a head may be so large.
-const CODEC_HEADER_LIST: u32 = 208 << 10;
-
 /// Bytes that a connection takes in before its neighbours have their turn.
 const TURN: usize = 16 << 10;
+
+/// The last word of a connection must go out in this time.
+const FAREWELL: Duration = Duration::from_secs(1);

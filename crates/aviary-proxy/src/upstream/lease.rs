@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 
 use aviary_http::{Fields, Framing, Name, RequestHead, ResponseHead, Version};
 use aviary_telemetry::recorder::GrpcStatus;
-use bytes::Bytes;
 
 use super::Upstream;
 use super::pool::{Found, Host, Pooled};
@@ -203,14 +202,6 @@ impl Source for Lease {
             Carrier::Http1(pooled) => pooled.connection.consume(count),
             Carrier::Http2(stream) => stream.consume(count),
             Carrier::Gone => {}
-        }
-    }
-
-    fn take(&mut self) -> Bytes {
-        match &mut self.carrier {
-            Carrier::Http1(pooled) => pooled.connection.take(),
-            Carrier::Http2(stream) => stream.take(),
-            Carrier::Gone => Bytes::new(),
         }
     }
 

@@ -372,9 +372,7 @@ impl Upstream {
             let stream = secured.map_err(|error| ConnectError::Refused(words(&error)))?;
             match policy.protocol {
                 UpstreamProtocol::Http2 => {
-                    let started = http2::client::Connection::start(stream).await;
-                    let (connection, driver) =
-                        started.map_err(|error| ConnectError::Refused(error.to_string()))?;
+                    let (connection, driver) = http2::client::Connection::start(stream);
                     Ok(Dialled::Http2(connection, driver))
                 }
                 UpstreamProtocol::Http1

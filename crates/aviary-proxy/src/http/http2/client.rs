@@ -3,33 +3,33 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use aviary_http::frames::FloodLimits;
-use aviary_http::{RequestHead, ResponseHead};
-use bytes::Bytes;
-use h2::Reason;
-use h2::client::{Builder, ResponseFuture, SendRequest};
+use aviary_http::http2::{Config, End, Reason, Role};
+use aviary_http::{Fields, RequestHead, ResponseHead};
 
-use super::guarded::Guarded;
-use super::receive::Receive;
-use super::send::Send;
-use super::{CONNECTION_WINDOW, HEADER_LIST, SEND_BUFFER, STREAM_WINDOW};
+use super::core::Shared;
+use super::stream;
+use super::wire::Wire;
+use super::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::http::body::{Error, Fill, Sink, Source};
-use crate::http::http1::INTERIM_LIMIT;
+use crate::http::http1::LIMITS;
 use crate::stream::Stream as Socket;
 use crate::tls::Peer;
 
 /// A connection on which requests go out; clones share it.
-#[derive(Clone)]
 pub(crate) struct Connection {
-    send: SendRequest<Bytes>,
+    core: Shared,
+    about: Rc<About>,
+}
+
+/// What does not change, and how many requests there are.
+struct About {
     local: Option<SocketAddr>,
     tls: Option<Rc<Peer>>,
-    open: Rc<Cell<usize>>,
-    ended: Rc<Cell<bool>>,
+    open: Cell<usize>,
 }
 
 /// What drives a connection; it ends when the connection does.
@@ -37,102 +37,94 @@ pub(crate) type Driver = std::pin::Pin<Box<dyn Future<Output = ()>>>;
 
 impl Connection {
     /// Starts to speak HTTP/2 on `socket`.
-    ///
-    /// # Errors
-    /// When the socket fails.
-    pub(crate) async fn start(socket: Socket) -> Result<(Self, Driver), Error> {
-        let local = socket.local_addr().ok();
-        let tls = socket.tls().cloned();
-        let (guarded, alarm) = Guarded::new(socket, &FloodLimits::of_endpoint());
-        let (send, connection) = Builder::new()
-            .initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buffer_size(SEND_BUFFER)
-            .max_header_list_size(HEADER_LIST)
-            .enable_push(false)
-            .handshake(guarded)
-            .await?;
-        let ended = Rc::new(Cell::new(false));
-        let flag = Rc::clone(&ended);
+    pub(crate) fn start(socket: Socket) -> (Self, Driver) {
+        let about = Rc::new(About {
+            local: socket.local_addr().ok(),
+            tls: socket.tls().cloned(),
+            open: Cell::new(0),
+        });
+        let config = Config {
+            role: Role::Client,
+            flood: FloodLimits::of_endpoint(),
+            stream_window: STREAM_WINDOW,
+            connection_window: CONNECTION_WINDOW,
+            streams: 0,
+            limits: LIMITS,
+        };
+        let mut wire = Wire::new(socket, &config);
+        let core = Rc::clone(wire.core());
         let driver = async move {
-            let mut connection = pin!(connection);
-            let ended = poll_fn(|cx| match (connection.as_mut().poll(cx), alarm.raised()) {
-                (Poll::Pending, None) => Poll::Pending,
-                (Poll::Ready(Err(error)), _) => Poll::Ready(error.to_string()),
-                (_, Some(flood)) => Poll::Ready(flood.detail().to_owned()),
-                (Poll::Ready(Ok(())), None) => Poll::Ready("closed".to_owned()),
+            let end = poll_fn(|cx| {
+                // Nobody but this knows it any more.
+                if Rc::strong_count(wire.core()) == 1 {
+                    wire.core().borrow_mut().act().abort(Reason::NO_ERROR);
+                    return Poll::Ready(End::Done);
+                }
+                wire.poll(cx)
             })
             .await;
-            tracing::debug!(reason = %ended, "upstream connection ended");
-            flag.set(true);
+            tracing::debug!(reason = %end, "upstream connection ended");
+            wire.part().await;
         };
-        let connection = Self {
-            send,
-            local,
-            tls,
-            open: Rc::default(),
-            ended,
-        };
-        Ok((connection, Box::pin(driver)))
+        (Self { core, about }, Box::pin(driver))
     }
 
     /// Our end.
     pub(crate) fn local(&self) -> Option<SocketAddr> {
-        self.local
+        self.about.local
     }
 
     /// Whether it can be used still.
     pub(crate) fn is_open(&self) -> bool {
-        !self.ended.get()
+        self.core.borrow().get().is_usable()
     }
 
     /// Streams under way.
     pub(crate) fn streams(&self) -> usize {
-        self.open.get()
+        self.about.open.get()
     }
 
     /// Whether the peer allows another stream now.
     pub(crate) fn has_room(&self) -> bool {
-        self.open.get() < self.send.current_max_send_streams()
+        self.streams() < self.core.borrow().get().stream_limit()
     }
 }
 
-/// Counts a stream while it lives.
-struct Counted(Rc<Cell<usize>>);
+impl Clone for Connection {
+    fn clone(&self) -> Self {
+        Self {
+            core: Rc::clone(&self.core),
+            about: Rc::clone(&self.about),
+        }
+    }
+}
 
-impl Drop for Counted {
+impl Drop for Connection {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        // The last but the driver itself: it has nothing left to do.
+        if Rc::strong_count(&self.core) <= 2 {
+            self.core.borrow_mut().call_owner();
+        }
     }
 }
 
 /// One request with its reply.
 pub(crate) struct Stream {
-    connection: Connection,
-    response: Option<ResponseFuture>,
-    send: Send,
-    receive: Receive,
-    /// The request was a HEAD, whose reply has no body.
-    head_only: bool,
+    /// `None` before the head went out.
+    begun: Option<stream::Stream>,
     answered: bool,
-    /// Interim replies that came.
-    interim: u8,
-    _counted: Counted,
+    connection: Connection,
 }
 
 impl Stream {
     /// A stream that has not begun.
     pub(crate) fn new(connection: Connection) -> Self {
-        connection.open.set(connection.open.get() + 1);
+        let open = &connection.about.open;
+        open.set(open.get() + 1);
         Self {
-            _counted: Counted(Rc::clone(&connection.open)),
-            connection,
-            response: None,
-            send: Send::none(),
-            receive: Receive::none(),
-            head_only: false,
+            begun: None,
             answered: false,
-            interim: 0,
+            connection,
         }
     }
 
@@ -143,12 +135,9 @@ impl Stream {
         head: &RequestHead,
         bodiless: bool,
     ) -> Poll<Result<(), Error>> {
-        ready!(self.connection.send.poll_ready(cx))?;
-        let request = head.to_h2()?;
-        let (response, send) = self.connection.send.send_request(request, bodiless)?;
-        self.head_only = head.method() == "HEAD";
-        self.response = Some(response);
-        self.send = Send::new(send, bodiless);
+        let core = &self.connection.core;
+        let stream = ready!(stream::Stream::poll_open(core, cx, head, bodiless))?;
+        self.begun = Some(stream);
         Poll::Ready(Ok(()))
     }
 
@@ -158,21 +147,11 @@ impl Stream {
         cx: &mut Context<'_>,
         head: &mut ResponseHead,
     ) -> Poll<Result<(), Error>> {
-        let Some(response) = &mut self.response else {
+        let Some(stream) = &mut self.begun else {
             return Poll::Ready(Err(Error::Closed));
         };
-        while let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
-            interim?;
-            self.interim += 1;
-            if self.interim > INTERIM_LIMIT {
-                return Poll::Ready(Err(Error::InterimFlood));
-            }
-        }
-        let response = ready!(std::pin::Pin::new(response).poll(cx))?;
+        ready!(stream.poll_head(cx, head))?;
         self.answered = true;
-        let (parts, body) = response.into_parts();
-        self.receive = Receive::new(body);
-        *head = ResponseHead::from_h2(&parts, self.head_only, self.receive.is_over())?;
         Poll::Ready(Ok(()))
     }
 
@@ -188,43 +167,55 @@ impl Stream {
 
     /// Who the endpoint is; `None` when nothing is encrypted.
     pub(crate) fn tls(&self) -> Option<&Rc<Peer>> {
-        self.connection.tls.as_ref()
+        self.connection.about.tls.as_ref()
     }
 
     /// Both messages are over.
     pub(crate) fn is_over(&self) -> bool {
-        self.answered && self.receive.is_over() && self.send.is_ended()
+        self.answered
+            && self.is_ended()
+            && self.begun.as_ref().is_none_or(stream::Stream::is_received)
     }
 
     /// Tells the endpoint that nobody waits any more.
     pub(crate) fn cancel(&mut self) {
-        self.send.reset(Reason::CANCEL);
+        if let Some(stream) = &mut self.begun {
+            stream.reset(Reason::CANCEL);
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let open = &self.connection.about.open;
+        open.set(open.get().saturating_sub(1));
     }
 }
 
 impl Source for Stream {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, Error>> {
-        self.receive.poll_fill(cx)
+        match &mut self.begun {
+            Some(stream) if self.answered => stream.poll_fill(cx),
+            _ => Poll::Ready(Ok(Fill::End)),
+        }
     }
 
     fn data(&self) -> &[u8] {
-        self.receive.data()
+        self.begun.as_ref().map_or(&[], Source::data)
     }
 
     fn consume(&mut self, count: usize) {
-        self.receive.consume(count);
-    }
-
-    fn take(&mut self) -> Bytes {
-        self.receive.take()
+        if let Some(stream) = &mut self.begun {
+            stream.consume(count);
+        }
     }
 
     fn is_last(&self) -> bool {
-        self.receive.is_last()
+        self.begun.as_ref().is_none_or(Source::is_last)
     }
 
-    fn trailers(&mut self) -> Option<aviary_http::Fields> {
-        self.receive.trailers()
+    fn trailers(&mut self) -> Option<Fields> {
+        self.begun.as_mut()?.trailers()
     }
 }
 
@@ -234,18 +225,27 @@ impl Sink for Stream {
         cx: &mut Context<'_>,
         source: &mut impl Source,
     ) -> Poll<Result<usize, Error>> {
-        self.send.poll_send(cx, source)
+        match &mut self.begun {
+            Some(stream) => stream.poll_send(cx, source),
+            None => Poll::Ready(Err(Error::Closed)),
+        }
     }
 
-    fn end(&mut self, trailers: Option<&aviary_http::Fields>) -> Result<(), Error> {
-        self.send.end(trailers)
+    fn end(&mut self, trailers: Option<&Fields>) -> Result<(), Error> {
+        match &mut self.begun {
+            Some(stream) => stream.end(trailers),
+            None => Err(Error::Closed),
+        }
     }
 
     fn is_ended(&self) -> bool {
-        self.send.is_ended()
+        self.begun.as_ref().is_none_or(Sink::is_ended)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.send.poll_flush(cx)
+        match &mut self.begun {
+            Some(stream) => stream.poll_flush(cx),
+            None => Poll::Ready(Ok(())),
+        }
     }
 }

@@ -1,129 +1,145 @@
 //! A client's connection: many requests at a time.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use aviary_http::parse::Limits;
+use aviary_http::frames::FloodLimits;
+use aviary_http::http2::{Config, End, Reason, Role};
 use aviary_http::{Fields, RequestHead, ResponseHead};
-use bytes::Bytes;
-use h2::server::{self, SendResponse};
-use h2::{Reason, RecvStream};
 
-use super::receive::Receive;
-use super::send::Send;
-use super::{CODEC_HEADER_LIST, CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW};
+use super::core::with_memory;
+use super::stream;
+use super::wire::Wire;
+use super::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::http::body::{Error, Fill, Sink, Source};
 use crate::http::terms::Terms;
+use crate::stream::Stream as Socket;
 
-/// How a client's connection is set up.
-pub(crate) fn builder(terms: &Terms) -> server::Builder {
-    let (stream, connection) = (
-        terms.http2.stream_window_bytes,
-        terms.http2.connection_window_bytes,
-    );
-    let mut builder = server::Builder::new();
-    builder
-        .initial_window_size(stream.unwrap_or(STREAM_WINDOW))
-        .initial_connection_window_size(connection.unwrap_or(CONNECTION_WINDOW))
-        .max_send_buffer_size(SEND_BUFFER)
-        .max_header_list_size(CODEC_HEADER_LIST)
-        .max_concurrent_streams(terms.streams);
-    builder
+/// A client's connection.
+pub(crate) struct Connection {
+    wire: Wire,
 }
 
-/// One request with its reply.
-pub(crate) struct Stream {
-    respond: SendResponse<Bytes>,
-    send: Send,
-    receive: Receive,
-}
-
-/// Why a request is not taken.
-pub(crate) enum Refused {
-    /// It is no proper message; the stream was reset.
-    Reset(aviary_http::Error),
+/// A request that came.
+pub(crate) enum Request {
+    /// It is to be answered.
+    Whole(Box<RequestHead>, Stream),
     /// Its head is too large; it is to be answered so.
-    TooLarge(aviary_http::Error, Box<Stream>),
+    TooLarge(aviary_http::Error, Stream),
 }
 
-impl Stream {
-    /// Splits a request that came into its head and its stream.
-    ///
-    /// # Errors
-    /// Why the head is refused.
-    pub(crate) fn accept(
-        request: http::Request<RecvStream>,
-        mut respond: SendResponse<Bytes>,
-        limits: &Limits,
-    ) -> Result<(RequestHead, Self), Refused> {
-        let (parts, body) = request.into_parts();
-        let receive = Receive::new(body);
-        let head = RequestHead::from_h2(&parts, receive.is_over(), limits);
-        if let Err(error) = head
-            && error.status() == 400
-        {
-            respond.send_reset(Reason::PROTOCOL_ERROR);
-            return Err(Refused::Reset(error));
-        }
-        let stream = Self {
-            respond,
-            send: Send::none(),
-            receive,
+impl Connection {
+    /// Starts to speak HTTP/2, from the client's preface on.
+    pub(crate) fn new(socket: Socket, terms: &Terms) -> Self {
+        let windows = terms.http2;
+        let config = Config {
+            role: Role::Server,
+            flood: FloodLimits::of_client(),
+            stream_window: windows.stream_window_bytes.unwrap_or(STREAM_WINDOW),
+            connection_window: windows.connection_window_bytes.unwrap_or(CONNECTION_WINDOW),
+            streams: terms.streams,
+            limits: terms.limits,
         };
-        match head {
-            Ok(head) => Ok((head, stream)),
-            Err(error) => Err(Refused::TooLarge(error, Box::new(stream))),
+        Self {
+            wire: Wire::new(socket, &config),
         }
     }
 
+    /// Ready when a request came, with `None`, or with why the connection ended. All requests are
+    /// to be taken before the next poll.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<End>> {
+        let polled = self.wire.poll(cx);
+        if self.wire.core().borrow().get().has_accepted() {
+            return Poll::Ready(None);
+        }
+        polled.map(Some)
+    }
+
+    /// The next request that came.
+    pub(crate) fn take(&mut self) -> Option<Request> {
+        let core = self.wire.core();
+        let accepted = core.borrow_mut().act().accept()?;
+        let stream = Stream(stream::Stream::accepted(core, accepted.key));
+        Some(match accepted.head {
+            Ok(head) => Request::Whole(head, stream),
+            Err(error) => Request::TooLarge(error, stream),
+        })
+    }
+
+    /// Whether the client's first words came.
+    pub(crate) fn is_greeted(&self) -> bool {
+        self.wire.core().borrow().get().is_greeted()
+    }
+
+    /// Requests that are being answered.
+    pub(crate) fn streams(&self) -> usize {
+        self.wire.core().borrow().get().held_streams()
+    }
+
+    /// Takes no more requests than those that are on their way.
+    pub(crate) fn shut_down(&mut self) {
+        let mut core = self.wire.core().borrow_mut();
+        core.act().shut_down();
+        core.done();
+    }
+
+    /// Ends it at once, with a last word.
+    pub(crate) async fn end(self, reason: Reason) {
+        {
+            let mut core = self.wire.core().borrow_mut();
+            core.act().abort(reason);
+            core.done();
+        }
+        self.wire.part().await;
+    }
+}
+
+/// Gives the memory of a request's head back.
+pub(crate) fn give(head: Box<RequestHead>) {
+    with_memory(|memory| memory.give_request(head));
+}
+
+/// One request with its reply.
+pub(crate) struct Stream(stream::Stream);
+
+impl Stream {
     /// Puts out the head of the reply; `bodiless` when it is all of it.
     ///
     /// # Errors
     /// When the client is gone.
     pub(crate) fn respond(&mut self, head: &ResponseHead, bodiless: bool) -> Result<(), Error> {
-        let response = head.to_h2()?;
-        let stream = self.respond.send_response(response, bodiless)?;
-        self.send = Send::new(stream, bodiless);
-        Ok(())
+        self.0.respond(head, bodiless)
     }
 
     /// Ready when the client does not want its reply any more.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.send.is_ended() {
-            return self.respond.poll_reset(cx).map(drop);
-        }
-        self.send.poll_reset(cx)
+        self.0.poll_gone(cx)
     }
 
     /// Ends the stream in the middle of a reply.
     pub(crate) fn reset(&mut self, reason: Reason) {
-        self.send.reset(reason);
-        self.respond.send_reset(reason);
+        self.0.reset(reason);
     }
 }
 
 impl Source for Stream {
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<Fill, Error>> {
-        Poll::Ready(ready!(self.receive.poll_fill(cx)))
+        self.0.poll_fill(cx)
     }
 
     fn data(&self) -> &[u8] {
-        self.receive.data()
+        self.0.data()
     }
 
     fn consume(&mut self, count: usize) {
-        self.receive.consume(count);
-    }
-
-    fn take(&mut self) -> Bytes {
-        self.receive.take()
+        self.0.consume(count);
     }
 
     fn is_last(&self) -> bool {
-        self.receive.is_last()
+        self.0.is_last()
     }
 
     fn trailers(&mut self) -> Option<Fields> {
-        self.receive.trailers()
+        self.0.trailers()
     }
 }
 
@@ -133,18 +149,18 @@ impl Sink for Stream {
         cx: &mut Context<'_>,
         source: &mut impl Source,
     ) -> Poll<Result<usize, Error>> {
-        self.send.poll_send(cx, source)
+        self.0.poll_send(cx, source)
     }
 
     fn end(&mut self, trailers: Option<&Fields>) -> Result<(), Error> {
-        self.send.end(trailers)
+        self.0.end(trailers)
     }
 
     fn is_ended(&self) -> bool {
-        self.send.is_ended()
+        self.0.is_ended()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.send.poll_flush(cx)
+        self.0.poll_flush(cx)
     }
 }
