@@ -19,7 +19,7 @@ const MIB: u64 = 64;
 /// follows the control plane and is probed.
 const HELD_KIB: u64 = 256 + 128;
 /// How long a change may take until it is live.
-const LIVE: Duration = Duration::from_secs(15);
+const LIVE: Duration = Duration::from_mins(1);
 
 /// Who calls, and the way to three servers: by name inside, by path through the gateway.
 const OBJECTS: &str = "apiVersion: v1

@@ -8,7 +8,7 @@ use aviary_tests::{Installation, Shares, assert_share, eventually};
 use serde_json::Value;
 
 /// How long a change or a log line may take until it is there.
-const LIVE: Duration = Duration::from_secs(15);
+const LIVE: Duration = Duration::from_mins(1);
 const GATEWAY: &str = "istio-system";
 
 const OBJECTS: &str = "apiVersion: v1

@@ -50,6 +50,8 @@ impl Chain {
         let (outer, inner) = (free_address()?, free_address()?);
         let proxy = |listen, endpoint, hop| {
             let bootstrap = Bootstrap::http(listen, &[endpoint])
+                // Many handshakes at once on a loaded machine take their time.
+                .cluster(&json!({"connect_timeout": "10s"}))
                 .manager(&json!({"upgrade_configs": [{"upgrade_type": "websocket"}]}))
                 .route(&json!({"timeout": "0s"}));
             match hop {
