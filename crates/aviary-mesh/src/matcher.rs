@@ -160,7 +160,7 @@ pub struct HeaderMatch {
     pub value: Option<StringMatch>,
     /// Turns the answer round.
     pub invert: bool,
-    /// With a value condition: a missing header counts as the empty string (Istio's `withoutHeaders`).
+    /// A missing header counts as the empty string (Istio's `withoutHeaders`), and so as present.
     pub missing_as_empty: bool,
     /// Folds ASCII case of the value.
     pub ignore_case: bool,
@@ -179,7 +179,7 @@ impl HeaderMatch {
             fits |= wanted.is_none_or(|wanted| wanted.matches(value, self.ignore_case));
         });
         match wanted {
-            None => present != self.invert,
+            None => (present || self.missing_as_empty) != self.invert,
             Some(_) if present => fits != self.invert,
             Some(wanted) if self.missing_as_empty => {
                 wanted.matches("", self.ignore_case) != self.invert

@@ -94,7 +94,8 @@ fn path_holds(wanted: &PathMatch, path: &str, ignore_case: bool) -> bool {
 pub fn header_holds(condition: &HeaderMatch, head: &impl Head) -> bool {
     condition.holds_for(|take| match condition.name.as_str() {
         ":method" => take(head.method()),
-        ":authority" => take(head.authority()),
+        // To Envoy they are one.
+        ":authority" | "host" => take(head.authority()),
         ":scheme" => take(head.scheme()),
         ":path" => take(head.path_and_query()),
         // HTTP/2 may cut it into pieces, which mean nothing (RFC 9113 §8.2.3).

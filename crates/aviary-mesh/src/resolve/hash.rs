@@ -80,7 +80,9 @@ fn text_hash(text: &str) -> u64 {
     xxhash64(text.as_bytes(), 0)
 }
 
-/// Of several values all, in sorted order and one after the other.
+/// Of several values all, in sorted order, each with the hash so far as its seed.
+///
+/// Source: Envoy `HashUtil::xxHash64` of several.
 fn of_header(name: &str, head: &impl Head) -> Option<u64> {
     let mut count = 0;
     let mut only = None;
@@ -94,7 +96,8 @@ fn of_header(name: &str, head: &impl Head) -> Option<u64> {
     let mut values = Vec::with_capacity(count);
     head.each_value(name, &mut |value| values.push(value.to_owned()));
     values.sort_unstable();
-    Some(text_hash(&values.concat()))
+    let hash = |seed, value: &String| xxhash64(value.as_bytes(), seed);
+    Some(values.iter().fold(0, hash))
 }
 
 fn of_cookie<'a>(

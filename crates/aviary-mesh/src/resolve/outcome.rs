@@ -117,10 +117,10 @@ static NO_EDITS: HeaderEdits = HeaderEdits {
     replace: Vec::new(),
 };
 
-/// Edits of all levels in the order that they apply: from the branch up to the table, or down to
-/// the branch where the most specific ones are to win.
+/// Edits of all levels in the order that they apply: from the branch up to the table, or, where the
+/// most specific ones are to win, those of the branch and then from the table down to the route.
 ///
-/// Source: Envoy `RouteEntryImplBase::getRequestHeaderParsers`.
+/// Source: Envoy `RouteEntryImplBase::getRequestHeaderParsers`, `WeightedClusterEntry`.
 pub(super) fn edits<'a>(
     table: &'a RouteTable,
     virtual_host: Option<&'a VirtualHost>,
@@ -148,7 +148,8 @@ pub(super) fn edits<'a>(
         }),
     ];
     if table.most_specific_edits_win {
-        all.reverse();
+        // Those of the branch come first all the same.
+        all[1..].reverse();
     }
     all
 }
@@ -327,6 +328,7 @@ fn replace_matched(matches: &RouteMatch, path: &str, new: &str) -> String {
     format!("{new}{rest}")
 }
 
+/// Source: Envoy `RouteEntryImplBase::newUri`, `processRequestHost`.
 fn location(
     redirect: &Redirect,
     matches: &RouteMatch,
@@ -334,15 +336,18 @@ fn location(
     head: &impl Head,
 ) -> String {
     let scheme = redirect.scheme.as_deref().unwrap_or_else(|| head.scheme());
+    // What the client meant, and so the port that it left out or not.
+    let told = head.header("x-forwarded-proto");
+    let before = told.as_deref().unwrap_or_else(|| head.scheme());
     let host = match &redirect.host {
         Some(host) => host,
         None if redirect.port.is_some() => without_port(head.authority()),
         // The default port of the old scheme means nothing to the new one.
-        None if scheme != head.scheme() => {
-            let default = if head.scheme() == "https" {
-                ":443"
-            } else {
-                ":80"
+        None if scheme != before => {
+            let default = match before {
+                "https" => ":443",
+                "http" => ":80",
+                _ => "",
             };
             head.authority()
                 .strip_suffix(default)

@@ -212,7 +212,7 @@ fn mirrors(scope: &Scope<'_>, key: &ObjectKey, rule: &HttpRoute) -> Vec<Mirror> 
     let all = single.chain(several).map(|(destination, percent)| Mirror {
         cluster: cluster_of(scope, key, destination),
         percent: percent.unwrap_or(100.0),
-        ..Mirror::default()
+        shadow_host: true,
     });
     all.filter(|mirror| mirror.percent > 0.0).collect()
 }
