@@ -120,7 +120,7 @@ impl<'a> Forward<'a> {
         forward.hides_timeout =
             client.internal && head.fields.remove(Name::XEnvoyUpstreamRqTimeoutAltResponse);
         forward.prepare(head, exchange);
-        forward.retry = ask::retries(head, policy, client.internal);
+        forward.retry = ask::retries(head, policy, client.internal, link.caller(client.address));
         Ok(forward)
     }
 
@@ -135,6 +135,7 @@ impl<'a> Forward<'a> {
         down: &mut Downstream<'_>,
         exchange: &mut Exchange,
     ) -> Result<Option<Box<Tunnel>>, Box<Reply>> {
+        exchange.tries(1);
         let permit = self
             .upstream
             .acquire(Resource::Request)
@@ -161,7 +162,9 @@ impl<'a> Forward<'a> {
         if !self.target.mirrors.is_empty() {
             mirror::send(self.link, &self.target.mirrors, head, &course.body);
         }
-        let mut answer = self.tries(dress, head, &mut course, down, exchange).await?;
+        let answer = self.tries(dress, head, &mut course, down, exchange).await;
+        exchange.received = course.body.received;
+        let mut answer = answer?;
         let now = worker.recent();
         let took = now.duration_since(course.started);
         exchange.answered(now);
@@ -172,6 +175,12 @@ impl<'a> Forward<'a> {
             _ => None,
         };
         exchange.dress(&mut answer.head, down, "");
+        let may_have_body =
+            !dress.is_bodiless() && !matches!(answer.head.status(), 101 | 204 | 304);
+        if answer.head.framing == Framing::None && may_have_body && down.is_http1() {
+            // In HTTP/2 it ended with its head; a client of HTTP/1 would wait for more.
+            answer.head.framing = Framing::Length(0);
+        }
         if let Err(error) = down.respond(&answer.head) {
             tracing::debug!(%error, "the client is gone");
             exchange.client_left();

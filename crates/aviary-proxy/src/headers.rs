@@ -47,6 +47,8 @@ fn is_control(name: Name, edge: bool) -> bool {
         | Name::XEnvoyIpTags
         | Name::XEnvoyHedgeOnPerTryTimeout => true,
         Name::XEnvoyDecoratorOperation
+        | Name::XEnvoyOriginalHost
+        | Name::XEnvoyOriginalPath
         | Name::XEnvoyDownstreamServiceCluster
         | Name::XEnvoyDownstreamServiceNode => edge,
         _ => false,
@@ -118,13 +120,14 @@ mod tests {
             ("x-envoy-max-retries", "1"),
             ("x-envoy-decorator-operation", "a"),
             ("x-envoy-original-path", "/"),
+            ("x-envoy-attempt-count", "1"),
         ]);
         let mut inside = came.clone();
         strip_controls(&mut inside, false);
-        assert_eq!(inside.len(), 2);
+        assert_eq!(inside.len(), 3);
         let mut edge = came;
         strip_controls(&mut edge, true);
-        assert_eq!(edge, fields(&[("x-envoy-original-path", "/")]));
+        assert_eq!(edge, fields(&[("x-envoy-attempt-count", "1")]));
     }
 
     #[test]

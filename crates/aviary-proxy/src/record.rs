@@ -27,7 +27,7 @@ use crate::http::downstream::Downstream;
 use crate::life::pressure::Level;
 use crate::otlp::Traced;
 use crate::reply::Reply;
-use crate::request::Seen;
+use crate::request::{Client, Seen};
 use crate::tls::Peer;
 use crate::upstream::{Choice, Lease, Upstream};
 
@@ -144,6 +144,15 @@ impl Exchange {
         }
     }
 
+    /// Notes the client, for the log: proxies before this one tell of an address, but of no port.
+    ///
+    /// Source: Envoy `ConnectionManagerUtility::mutateRequestHeaders`.
+    pub(crate) fn called_by(&mut self, client: &Client) {
+        if let Some(entry) = self.entry.as_mut().filter(|_| client.told) {
+            entry.downstream_remote = Some(SocketAddr::new(client.address, 0));
+        }
+    }
+
     /// Notes the route's name, for the log, and its operation, for the span.
     pub(crate) fn routed(&mut self, name: &str, operation: &str) {
         if let Some(entry) = &mut self.entry {
@@ -162,6 +171,13 @@ impl Exchange {
         }
     }
 
+    /// Notes the number of the try that begins.
+    pub(crate) fn tries(&mut self, tries: u32) {
+        if let Some(entry) = &mut self.entry {
+            entry.attempts = tries;
+        }
+    }
+
     /// Notes the endpoint of a try.
     pub(crate) fn chose(&mut self, choice: &Choice) {
         if self.reporter == Reporter::Source {
@@ -169,7 +185,6 @@ impl Exchange {
         }
         if let Some(entry) = &mut self.entry {
             entry.upstream_host = Some(choice.host.address());
-            entry.attempts += 1;
         }
     }
 
@@ -203,18 +218,22 @@ impl Exchange {
 
     /// Takes from a reply what the other proxy says of its workload, and how gRPC went.
     pub(crate) fn learn(&mut self, head: &mut ResponseHead) {
-        self.code = head.status();
-        if self.protocol == Protocol::Grpc
-            && let Some(status) = head.fields.get(Name::GrpcStatus)
-        {
-            self.grpc_status = GrpcStatus::parse(status);
-        }
+        self.learn_status(head);
         if self.reporter == Reporter::Source
             && self.destination.workload.is_empty()
             && let Some(told) = head.fields.text(peer::HEADER)
             && let Some(labels) = self.link.worker.meet(told)
         {
             self.destination = labels;
+        }
+    }
+
+    fn learn_status(&mut self, head: &ResponseHead) {
+        self.code = head.status();
+        if self.protocol == Protocol::Grpc
+            && let Some(status) = head.fields.get(Name::GrpcStatus)
+        {
+            self.grpc_status = GrpcStatus::parse(status);
         }
     }
 
@@ -271,6 +290,12 @@ impl Exchange {
             entry.details.clone_from(&reply.details);
             entry.upstream_failure.clone_from(&reply.upstream_failure);
         }
+    }
+
+    /// Notes what is given of a reply of the proxy's own, with so many bytes of body.
+    pub(crate) fn gave(&mut self, head: &ResponseHead, body: usize) {
+        self.learn_status(head);
+        self.sent = body as u64;
     }
 
     /// It came to its end.
@@ -429,7 +454,7 @@ impl Exchange {
         entry.sent_bytes = self.sent;
         entry.connection_id = link.number;
         entry.downstream_local = Some(link.destination);
-        entry.downstream_remote = Some(link.remote);
+        entry.downstream_remote.get_or_insert(link.remote);
         entry.downstream_direct_remote = Some(link.remote);
         entry.downstream_tls = tls(link.tls());
         if entry.downstream_tls.server_name.is_none() {

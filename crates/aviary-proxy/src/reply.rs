@@ -32,6 +32,10 @@ pub(crate) struct Reply {
     pub(crate) grpc_status: Option<u32>,
     /// Nobody is there to be given it.
     pub(crate) unwanted: bool,
+    /// The connection ends with it.
+    pub(crate) closes: bool,
+    /// The route's edits apply to it.
+    pub(crate) edited: bool,
 }
 
 /// How a stream to an endpoint broke before its answer began.
@@ -70,6 +74,8 @@ impl Reply {
             fields: None,
             grpc_status: None,
             unwanted: false,
+            closes: false,
+            edited: true,
         }
     }
 
@@ -140,7 +146,7 @@ impl Reply {
             ),
             Late::Slow => (Flags::DOWNSTREAM_PROTOCOL_ERROR, "request_body_too_slow"),
             Late::Request => (Flags::NONE, "request_overall_timeout"),
-            Late::Stream => (Flags::DURATION_TIMEOUT, "max_duration_timeout"),
+            Late::Stream => (Flags::NONE, "max_duration_timeout"),
             Late::Idle => (Flags::STREAM_IDLE_TIMEOUT, "stream_idle_timeout"),
         }
     }
@@ -207,13 +213,12 @@ impl Reply {
             "" => String::new(),
             words => format!("delayed connect error: {words}"),
         };
-        let mut body = format!(
+        let body = format!(
             "upstream connect error or disconnect/reset before headers. {latest}: {reason}"
         );
         let mut details = reason.replace(' ', "_");
+        // The client is not told what does not concern it.
         if !failure.is_empty() {
-            body.push_str(", transport failure reason: ");
-            body.push_str(&failure);
             details.push('|');
             details.push_str(&failure.replace(' ', "_"));
         }
@@ -228,6 +233,8 @@ impl Reply {
             fields: None,
             grpc_status: None,
             unwanted: false,
+            closes: false,
+            edited: true,
         }
     }
 
@@ -260,7 +267,7 @@ impl Reply {
         if self.overloaded {
             fields.append("x-envoy-overloaded", b"true");
         }
-        if grpc || self.grpc_status.is_some() {
+        if grpc {
             fields.append(Name::ContentType, b"application/grpc");
             match self.grpc_status {
                 Some(status) => headers::set_number(fields, Name::GrpcStatus, u64::from(status)),
@@ -324,7 +331,7 @@ mod tests {
         assert_eq!(
             reply.body,
             "upstream connect error or disconnect/reset before headers. reset reason: remote \
-             connection failure, transport failure reason: delayed connect error: Connection refused"
+             connection failure"
         );
         assert_eq!(
             reply.details,

@@ -54,9 +54,7 @@ impl Head for Seen<'_> {
 
     fn each_value(&self, name: &str, take: &mut dyn FnMut(&str)) {
         let values = self.head.fields.get_all(Key::from(name));
-        values
-            .filter_map(|value| std::str::from_utf8(value).ok())
-            .for_each(take);
+        values.for_each(|value| take(&String::from_utf8_lossy(value)));
     }
 
     fn is_unreadable(&self, name: &str) -> bool {
@@ -114,14 +112,18 @@ async fn give(
         exchange.client_left();
         return;
     }
+    if reply.closes {
+        down.close_after();
+    }
     down.skip_request().await;
-    let code = reply.status;
+    let edited = reply.edited;
     let (mut head, body) = reply.into_parts(exchange.protocol == Protocol::Grpc);
-    dress.own(&mut head.fields);
+    if edited {
+        dress.own(&mut head.fields);
+    }
     dress.hop(&mut head, link.worker.dates());
     exchange.dress(&mut head, down, "");
-    exchange.code = code;
-    exchange.sent = body.len() as u64;
+    exchange.gave(&head, if dress.is_bodiless() { 0 } else { body.len() });
     match down.reply(&mut head, body, dress.is_bodiless()).await {
         Ok(()) => exchange.complete(),
         Err(error) => {
@@ -209,6 +211,7 @@ fn decide<'a>(
     let chain = dress.chain();
     let (client, trace) = accept::accept(link, identity, chain, head)?;
     exchange.traced(trace);
+    exchange.called_by(&client);
     dress.accepted(&head.fields);
     meet_peer(link, identity, chain, head, exchange);
     let table = identity.table().ok_or_else(Reply::no_route)?;
@@ -250,7 +253,10 @@ fn act<'a>(
     exchange: &Exchange,
 ) -> Result<Forward<'a>, Box<Reply>> {
     if let Some(stop) = decided.passage.stop {
-        return Err(stopped(stop).into());
+        let mut reply = stopped(stop);
+        // Of routes that lead nowhere the edits are only for their own answers.
+        reply.edited &= matches!(decided.decision.outcome, Outcome::Forward(_));
+        return Err(reply.into());
     }
     let decision = decided.decision;
     match (decision.outcome, decision.virtual_host) {
@@ -286,7 +292,10 @@ fn stopped(stop: Stop<'_>) -> Reply {
             grpc_status,
         } => Reply::abort(status, grpc_status),
         Stop::Preflight(headers) => {
-            let reply = Reply::plain(200, "cors_response", "");
+            let reply = Reply {
+                edited: false,
+                ..Reply::plain(200, "cors_response", "")
+            };
             headers.into_iter().fold(reply, |reply, (name, value)| {
                 reply.with(name, value.into_owned())
             })
@@ -320,10 +329,11 @@ fn meet_peer(
     head.fields.remove(peer::HEADER);
 }
 
+/// Source: Envoy `Grpc::Common::hasGrpcContentType`.
 fn spoken(head: &RequestHead) -> Protocol {
-    let grpc = head
-        .fields
-        .get(Name::ContentType)
-        .is_some_and(|value| value.starts_with(b"application/grpc"));
-    if grpc { Protocol::Grpc } else { Protocol::Http }
+    let kind = head.fields.get(Name::ContentType);
+    match kind.and_then(|kind| kind.strip_prefix(b"application/grpc")) {
+        Some([] | [b'+', ..]) => Protocol::Grpc,
+        _ => Protocol::Http,
+    }
 }

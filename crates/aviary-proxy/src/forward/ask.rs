@@ -6,9 +6,12 @@ use std::time::Duration;
 use aviary_http::{Fields, Name, RequestHead};
 use aviary_mesh::listener::HttpChain;
 use aviary_mesh::matcher::HeaderMatch;
+use aviary_mesh::resolve::{self, Caller};
 use aviary_mesh::retry;
 use aviary_mesh::route::{Forward, Retry};
 use aviary_mesh::timeout::{self, Times};
+
+use crate::request::Seen;
 
 /// The times that a request has.
 pub(super) fn times(
@@ -43,10 +46,12 @@ pub(super) fn retries<'a>(
     head: &mut RequestHead,
     policy: Option<&'a Retry>,
     internal: bool,
+    caller: Caller<'_>,
 ) -> Option<Cow<'a, Retry>> {
+    let seen = Seen { head, caller };
     let policy = policy.filter(|policy| {
         let wanted = &policy.request_headers;
-        wanted.is_empty() || wanted.iter().any(|it| has(&head.fields, it))
+        wanted.is_empty() || wanted.iter().any(|it| resolve::header_holds(it, &seen))
     });
     if !internal {
         return policy.map(Cow::Borrowed);

@@ -114,13 +114,18 @@ impl Clock {
 
     /// A try begins.
     pub(super) fn try_begins(&mut self, times: &Times) {
-        self.per_try = None;
-        self.per_try_idle = None;
+        self.try_ends();
         if times.per_try.is_some() || times.per_try_idle.is_some() {
             let now = Instant::now();
             self.per_try = times.per_try.map(|limit| now + limit);
             self.per_try_idle = times.per_try_idle.map(|limit| Still::new(limit, now));
         }
+    }
+
+    /// The try is over, and there may be another.
+    pub(super) fn try_ends(&mut self) {
+        self.per_try = None;
+        self.per_try_idle = None;
     }
 
     /// The head of the reply came: the try is the last.

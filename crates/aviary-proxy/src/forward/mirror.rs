@@ -31,7 +31,9 @@ pub(super) fn send(link: &Rc<Link>, mirrors: &[&Mirror], head: &RequestHead, bod
             0 => head.framing,
             length => Framing::Length(length as u64),
         };
-        shadow(&mut head);
+        if mirror.shadow_host {
+            shadow(&mut head);
+        }
         link.worker
             .spawn(mirrored(Rc::clone(link), upstream, head, body));
     }

@@ -68,9 +68,11 @@ impl Forward<'_> {
                 answer.attempt.drop_reply();
             }
             course.body.rewind();
+            course.clock.try_ends();
             count(&self.upstream.counters.retries);
             self.pause(pause, course, down).await?;
             self.number(head, course, dress);
+            exchange.tries(course.tries);
         }
     }
 

@@ -58,7 +58,8 @@ impl Downstream<'_> {
             let length = body.len().to_string();
             head.fields.set(Name::ContentLength, length.as_bytes());
         }
-        let bodiless = bodiless || is_head;
+        // HTTP/2 says that there is none by the end of the stream.
+        let bodiless = bodiless || is_head || (body.is_empty() && !self.is_http1());
         head.framing = if bodiless {
             Framing::None
         } else {

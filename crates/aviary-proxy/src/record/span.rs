@@ -39,7 +39,7 @@ pub(super) fn make(telling: &Telling, context: Context, entry: &Entry, head: &Re
         protocol: entry.protocol.unwrap_or_default(),
         user_agent: text("user-agent"),
         downstream_cluster: text("x-envoy-downstream-service-cluster"),
-        peer: entry.downstream_remote,
+        peer: entry.downstream_direct_remote,
         upstream_cluster: entry.cluster.as_ref().to_owned(),
         upstream_address: entry.upstream_host,
         code: entry.code,

@@ -10,7 +10,7 @@ use aviary_http::path::{self, Normal};
 use aviary_http::{Fields, Method, Name, RequestHead, Scheme, Version};
 use aviary_mesh::listener::HttpChain;
 use aviary_mesh::tls::misdirected;
-use aviary_telemetry::trace;
+use aviary_telemetry::{Protocol, trace};
 
 use super::cert;
 use super::client::Client;
@@ -31,7 +31,12 @@ pub(super) fn accept(
     head: &mut RequestHead,
 ) -> Result<(Client, Option<trace::Context>), Box<Reply>> {
     if head.known_method() == Method::Connect {
-        return Err(Reply::no_route().into());
+        // What follows may be meant for the tunnel that there is not.
+        let reply = Reply {
+            closes: true,
+            ..Reply::no_route()
+        };
+        return Err(reply.into());
     }
     if !head.path().starts_with('/') {
         return Err(Reply::plain(404, "absolute_path_rejected", "").into());
@@ -61,11 +66,18 @@ fn normalize(link: &Link, chain: &HttpChain, head: &mut RequestHead) -> Result<(
     match path::normalize(head.path(), path_form(chain.path)) {
         Ok(Normal::Same) => {}
         Ok(Normal::Changed(path)) => head.set_path(&path),
-        Ok(Normal::Redirect(path)) => {
+        // Clients of gRPC follow no redirects.
+        Ok(Normal::Redirect(path)) if super::spoken(head) != Protocol::Grpc => {
             let reply = Reply::plain(307, REFUSED, "").with(Name::Location, path);
             return Err(reply.into());
         }
-        Err(_) => return Err(Reply::plain(400, REFUSED, "").into()),
+        Ok(Normal::Redirect(_)) | Err(_) => {
+            let reply = Reply {
+                closes: true,
+                ..Reply::plain(400, REFUSED, "")
+            };
+            return Err(reply.into());
+        }
     }
     let port = port_form(chain.strip_port, link.destination.port());
     if let Some(host) = host::normalize(head.authority(), port, false) {

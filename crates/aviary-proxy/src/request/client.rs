@@ -2,7 +2,7 @@
 //!
 //! Source: Envoy `ConnectionManagerUtility::mutateRequestHeaders`, `Utility::getLastAddressFromXFF`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use aviary_http::{Fields, Name};
 use aviary_mesh::listener::HttpChain;
@@ -12,6 +12,8 @@ use aviary_mesh::listener::HttpChain;
 pub(crate) struct Client {
     /// Its address: that of the connection, unless trusted proxies before tell of another.
     pub(crate) address: IpAddr,
+    /// Trusted proxies told of it.
+    pub(crate) told: bool,
     /// Its `x-envoy-*` headers steer this proxy.
     pub(crate) internal: bool,
     /// It comes from outside.
@@ -41,6 +43,7 @@ impl Client {
             && judged.is_some_and(|it| chain.internal.iter().any(|range| range.contains(&it)));
         Self {
             address: address.unwrap_or(remote),
+            told: address.is_some(),
             internal,
             edge: chain.use_remote_address && !internal,
         }
@@ -57,10 +60,7 @@ fn entry(told: &str, skip: u32) -> Option<(IpAddr, bool)> {
         Some((_, last)) => (false, last),
         None => (skip == 0, rest),
     };
-    let last = last.trim();
-    let address = last.parse().ok();
-    let address = address.or_else(|| last.parse().ok().map(|it: SocketAddr| it.ip()));
-    Some((address?, alone))
+    Some((last.trim().parse().ok()?, alone))
 }
 
 #[cfg(test)]
@@ -93,7 +93,7 @@ mod tests {
             ("", "192.0.2.1", false),
             ("10.1.2.3", "10.1.2.3", true),
             ("8.8.8.8, 10.1.2.3", "10.1.2.3", false),
-            ("10.1.2.3:80", "10.1.2.3", true),
+            ("10.1.2.3:80", "192.0.2.1", false),
             ("nobody", "192.0.2.1", false),
             ("8.8.8.8", "8.8.8.8", false),
         ] {

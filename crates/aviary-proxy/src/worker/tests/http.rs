@@ -207,7 +207,7 @@ fn request_mirror_gets_the_whole_copy() {
         forward.mirrors = vec![Mirror {
             cluster: "d".into(),
             percent: 100.0,
-            ..Mirror::default()
+            shadow_host: true,
         }];
         let plan = simple(address, forward, &[one]).cluster(cluster("d"), &[two]);
         let _proxy = Proxy::start(plan).await;

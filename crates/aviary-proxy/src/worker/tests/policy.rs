@@ -136,7 +136,7 @@ fn connect_failure_without_retry_is_503_uf() {
         assert_eq!(got.status, 503);
         assert!(
             got.body
-                .ends_with("delayed connect error: Connection refused"),
+                .ends_with("reset reason: remote connection failure"),
             "{}",
             got.body
         );
