@@ -7,6 +7,7 @@ use aviary_tests::Steady;
 use aviary_tests::frames::{END_HEADERS, Frame, kind};
 use aviary_tests::origin::Origin;
 use aviary_tests::raw::{Ended, Raw};
+use serde_json::json;
 
 use crate::bench::{Bench, SOON};
 
@@ -119,6 +120,68 @@ fn answer_nobody_asked_for_reaches_nobody() -> Result<()> {
         assert_eq!(Raw::connect(bench.address)?.get("/poison")?.text(), "ok");
         std::thread::park_timeout(Duration::from_millis(60));
         assert_eq!(Raw::connect(bench.address)?.get("/next")?.text(), "ok");
+    }
+    Ok(())
+}
+
+/// A server that keeps what is asked at `/late` waiting, and answers it when something else comes on the
+/// same connection.
+fn late() -> Result<Origin> {
+    Origin::start(|mut it| {
+        let mut owes = false;
+        while let Some(head) = it.head() {
+            let owed = std::mem::replace(&mut owes, head.contains("/late"));
+            if owed {
+                let _ = it.say("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate");
+            } else if !owes {
+                let _ = it.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            }
+        }
+    })
+}
+
+/// A connection whose answer is still to come, when nobody waits for it any more, is not used again.
+#[test]
+fn answer_to_a_request_that_timed_out_reaches_nobody() -> Result<()> {
+    let bench = Bench::before(late()?, |it| it.route(&json!({"timeout": "0.3s"})))?;
+    for _ in 0..5 {
+        assert_eq!(Raw::connect(bench.address)?.get("/late")?.status, 504);
+        let answer = Raw::connect(bench.address)?.get("/next")?;
+        assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    }
+    Ok(())
+}
+
+/// The same, when the next request on the connection would be the same request's next try.
+#[test]
+fn answer_to_a_try_that_timed_out_is_not_that_of_the_next() -> Result<()> {
+    let bench = Bench::before(late()?, |it| {
+        it.route(&json!({"timeout": "10s", "retry_policy": {
+            "retry_on": "5xx", "num_retries": 2, "per_try_timeout": "0.3s",
+        }}))
+    })?;
+    let answer = Raw::connect(bench.address)?.get("/late")?;
+    assert_eq!(answer.status, 504, "{}", answer.text());
+    assert_eq!(bench.origin.count("/late"), 3);
+    assert_eq!(Raw::connect(bench.address)?.get("/next")?.text(), "ok");
+    Ok(())
+}
+
+/// The same, when the client did not wait.
+#[test]
+fn answer_to_a_client_that_left_reaches_nobody() -> Result<()> {
+    let bench = Bench::before(late()?, |it| it)?;
+    for number in 1..6 {
+        let mut client = Raw::connect(bench.address)?;
+        client.send("GET /late HTTP/1.1\r\nhost: a.test\r\n\r\n")?;
+        let started = Instant::now();
+        while bench.origin.count("/late") < number && started.elapsed() < SOON {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        drop(client);
+        for _ in 0..5 {
+            assert_eq!(Raw::connect(bench.address)?.get("/next")?.text(), "ok");
+        }
     }
     Ok(())
 }
