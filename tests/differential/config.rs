@@ -1,58 +1,88 @@
-//! The one configuration that both proxies get, but for addresses.
+//! The one configuration that both proxies get, but for the addresses that they listen on.
+
+mod clusters;
+mod ways;
 
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::upstream::Upstreams;
+use crate::client::Speech;
+use crate::server::Servers;
 
-/// Clusters with one server each, of the same name.
-pub(crate) const SERVERS: [&str; 6] = ["one", "two", "three", "four", "mirror", "mirror-two"];
+pub(crate) use clusters::SERVERS;
+pub(crate) use ways::WAYS;
 
-/// Name of a listener, and the fields of its connection manager.
-pub(crate) type Way = (&'static str, fn() -> Value);
-
-/// Listeners that differ in how they take requests; all have the same routes.
-pub(crate) const WAYS: [Way; 4] = [
-    ("plain", || json!({})),
-    (
-        "edge",
-        || json!({"use_remote_address": true, "normalize_path": true, "merge_slashes": true}),
-    ),
-    (
-        "behind-one",
-        || json!({"use_remote_address": true, "xff_num_trusted_hops": 1, "normalize_path": true}),
-    ),
-    ("no-escaped-slash", || {
-        json!({
-            "normalize_path": true,
-            "path_with_escaped_slashes_action": "REJECT_REQUEST",
-            "server_header_transformation": "PASS_THROUGH",
-        })
-    }),
+/// What is compared of a request's log lines: the name of each part, and how it is asked for.
+pub(crate) const LOG: [(&str, &str); 13] = [
+    ("method", "%REQ(:METHOD)%"),
+    ("path", "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%"),
+    ("protocol", "%PROTOCOL%"),
+    ("status", "%RESPONSE_CODE%"),
+    ("flags", "%RESPONSE_FLAGS%"),
+    ("details", "%RESPONSE_CODE_DETAILS%"),
+    ("cluster", "%UPSTREAM_CLUSTER%"),
+    ("route", "%ROUTE_NAME%"),
+    ("received", "%BYTES_RECEIVED%"),
+    ("sent", "%BYTES_SENT%"),
+    ("client", "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"),
+    ("peer", "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"),
+    ("tries", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"),
 ];
 
-/// What is compared of a request's log line.
-const LOG: &str =
-    "%REQ(X-TEST-ID)% %RESPONSE_CODE% %RESPONSE_FLAGS% %UPSTREAM_CLUSTER% %ROUTE_NAME%\n";
+/// How many addresses a proxy listens on: one for each way in, and one more, within.
+pub(crate) fn listeners() -> usize {
+    WAYS.len() + 1
+}
 
-/// The file of a proxy that listens on `listen` once for each of [`WAYS`].
-pub(crate) fn bootstrap(listen: &[SocketAddr], upstreams: &Upstreams, hosts: &[Value]) -> Value {
-    let listeners: Vec<_> = WAYS
+/// The file of a proxy that listens on these addresses and speaks `up` to the servers.
+pub(crate) fn bootstrap(
+    listen: &[SocketAddr],
+    servers: &Servers,
+    hosts: &[Value],
+    up: Speech,
+) -> Value {
+    let mut listeners: Vec<_> = WAYS
         .iter()
         .zip(listen)
-        .map(|((name, way), address)| listener(name, *address, &way(), hosts))
+        .map(|(way, address)| {
+            let manager = (way.manager)();
+            if way.encrypted {
+                let all = json!([{
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "encrypted"}}],
+                }]);
+                listener(way.name, *address, &manager, &json!({"virtual_hosts": all}))
+            } else {
+                listener(way.name, *address, &manager, &(way.table)(hosts))
+            }
+        })
         .collect();
-    let mut clusters: Vec<_> = upstreams
-        .addresses
-        .iter()
-        .map(|(name, address)| cluster(name, &[*address]))
-        .collect();
-    clusters.push(cluster("nobody", &[]));
+    let mut clusters = clusters::all(servers, up);
+    if let Some(within) = listen.get(WAYS.len()) {
+        let (inside, outside) = ways::encryption(up);
+        let manager = json!({
+            "forward_client_cert_details": "SANITIZE_SET",
+            "set_current_client_cert_details": {"subject": true, "uri": true, "dns": true},
+        });
+        let table = json!({"virtual_hosts": hosts});
+        let mut encrypted = listener("within", *within, &manager, &table);
+        encrypted["filter_chains"][0]["transport_socket"] = inside;
+        // Without it Envoy does not tell the filters the name that was asked for.
+        encrypted["listener_filters"] = json!([{
+            "name": "envoy.filters.listener.tls_inspector",
+            "typed_config": typed("extensions.filters.listener.tls_inspector.v3.TlsInspector", json!({})),
+        }]);
+        listeners.push(encrypted);
+        let mut cluster = clusters::cluster("encrypted", &[*within], up);
+        cluster["transport_socket"] = outside;
+        clusters.push(cluster);
+    }
     json!({"static_resources": {"listeners": listeners, "clusters": clusters}})
 }
 
-fn typed(kind: &str, mut rest: Value) -> Value {
+pub(crate) fn typed(kind: &str, mut rest: Value) -> Value {
     rest["@type"] = json!(format!("type.googleapis.com/envoy.{kind}"));
     rest
 }
@@ -61,15 +91,19 @@ fn socket(address: SocketAddr) -> Value {
     json!({"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}})
 }
 
-fn listener(name: &str, address: SocketAddr, way: &Value, hosts: &[Value]) -> Value {
+fn listener(name: &str, address: SocketAddr, way: &Value, table: &Value) -> Value {
+    let mut routes = table.clone();
+    routes["name"] = json!("routes");
+    let parts: Vec<_> = LOG.iter().map(|(_, asked)| *asked).collect();
+    let line = format!("%REQ(X-TEST-ID)%\t{}\n", parts.join("\t"));
     let mut manager = json!({
         "stat_prefix": name,
-        "route_config": {"name": "routes", "virtual_hosts": hosts},
+        "route_config": routes,
         "access_log": [{
             "name": "envoy.access_loggers.file",
             "typed_config": typed("extensions.access_loggers.file.v3.FileAccessLog", json!({
                 "path": "/dev/stdout",
-                "log_format": {"text_format_source": {"inline_string": LOG}},
+                "log_format": {"text_format_source": {"inline_string": line}},
             })),
         }],
         "http_filters": [
@@ -83,9 +117,7 @@ fn listener(name: &str, address: SocketAddr, way: &Value, hosts: &[Value]) -> Va
              "typed_config": typed("extensions.filters.http.router.v3.Router", json!({}))},
         ],
     });
-    for (field, value) in way.as_object().into_iter().flatten() {
-        manager[field] = value.clone();
-    }
+    merge(&mut manager, way);
     json!({
         "name": name,
         "address": socket(address),
@@ -99,21 +131,11 @@ fn listener(name: &str, address: SocketAddr, way: &Value, hosts: &[Value]) -> Va
     })
 }
 
-fn cluster(name: &str, addresses: &[SocketAddr]) -> Value {
-    let endpoints: Vec<_> = addresses
-        .iter()
-        .map(|address| json!({"endpoint": {"address": socket(*address)}}))
-        .collect();
-    json!({
-        "name": name,
-        "type": "STATIC",
-        "connect_timeout": "1s",
-        // Several ways ask at once; the default is three retries at a time.
-        "circuit_breakers": {"thresholds": [{"retry_budget": {
-            "budget_percent": {"value": 100.0}, "min_retry_concurrency": 100,
-        }}]},
-        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": endpoints}]},
-    })
+/// Puts the members of one object into another.
+pub(crate) fn merge(into: &mut Value, from: &Value) {
+    for (field, value) in from.as_object().into_iter().flatten() {
+        into[field] = value.clone();
+    }
 }
 
 /// A per-route setting of a filter.

@@ -6,142 +6,173 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::client::Speech;
 use crate::compare::{Done, Mismatch, compare};
 use crate::config::{self, SERVERS, WAYS};
-use crate::differences::DIFFERENCES;
+use crate::differences;
+use crate::message::Answer;
 use crate::request::Request;
+use crate::server::Servers;
 use crate::side::{Side, Which};
-use crate::wire::Answer;
 
-/// Copies and log lines may come this long after the answer.
-const AFTERWARDS: Duration = Duration::from_secs(3);
+/// Copies and log lines are waited for until none came for this long …
+const QUIET: Duration = Duration::from_millis(300);
+/// … or for this long, where the two do not agree.
+const LONG_QUIET: Duration = Duration::from_secs(2);
 
 /// Mismatches of a kind that are printed; all count.
-const PRINTED: usize = 4;
+const PRINTED: usize = 6;
 
-/// Both proxies with the same routes; `None` without an Envoy to compare with.
-pub(crate) fn start(hosts: &[Value]) -> Option<[Side; 2]> {
-    if std::env::var_os("AVIARY_TEST_ENVOY").is_none() {
-        println!("AVIARY_TEST_ENVOY is not set: nothing is compared");
-        return None;
+/// Both proxies with the same routes and the same servers behind them.
+pub(crate) struct Pair {
+    pub(crate) sides: [Side; 2],
+    pub(crate) servers: Servers,
+    /// What their clients speak.
+    pub(crate) speech: Speech,
+}
+
+/// What both answered; `None` when it could not be asked.
+type Answers = Option<[Answer; 2]>;
+
+impl Pair {
+    /// Starts both; `down` is what their clients speak, `up` what they speak to the servers.
+    pub(crate) fn start(hosts: &[Value], down: Speech, up: Speech) -> Self {
+        let servers = Servers::start(&SERVERS);
+        let start = |which| {
+            Side::start(which, config::listeners(), |listen| {
+                config::bootstrap(listen, &servers, hosts, up)
+            })
+        };
+        Self {
+            sides: [start(Which::Envoy), start(Which::Ours)],
+            servers,
+            speech: down,
+        }
     }
-    let start = |which| {
-        Side::start(which, &SERVERS, WAYS.len(), |listen, upstreams| {
-            config::bootstrap(listen, upstreams, hosts)
-        })
-    };
-    Some([start(Which::Envoy), start(Which::Ours)])
+
+    /// Each way in has a connection to each proxy and a thread that asks both in turn.
+    pub(crate) fn ask(&self, requests: &[Request]) -> Vec<Answers> {
+        let mut answers: Vec<_> = requests.iter().map(|_| None).collect();
+        let parts = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..WAYS.len())
+                .map(|way| {
+                    let mine = requests.iter().enumerate();
+                    let mine = mine.filter(move |(_, it)| it.way() == way);
+                    scope.spawn(move || self.ask_by(way, mine))
+                })
+                .collect();
+            let parts = threads
+                .into_iter()
+                .map(|thread| thread.join().expect("asks to its end"));
+            parts.flatten().collect::<Vec<_>>()
+        });
+        for (index, pair) in parts {
+            answers[index] = pair;
+        }
+        answers
+    }
+
+    fn ask_by<'a>(
+        &self,
+        way: usize,
+        requests: impl Iterator<Item = (usize, &'a Request)>,
+    ) -> Vec<(usize, Answers)> {
+        let mut clients = self
+            .sides
+            .each_ref()
+            .map(|side| side.client(self.speech, way));
+        let mut ask = |request: &Request| {
+            let [envoy, ours] = &mut clients;
+            let envoy = envoy.ask(request, Which::Envoy.mark())?;
+            Some([envoy, ours.ask(request, Which::Ours.mark())?])
+        };
+        requests.map(|(index, it)| (index, ask(it))).collect()
+    }
+
+    /// Waits for copies and log lines that are still under way.
+    pub(crate) fn settle(&self, requests: &[Request]) {
+        let count = || self.servers.count() + self.sides.iter().map(Side::lines).sum::<usize>();
+        let told = |request: &Request, side: &Side| {
+            let seen = self.servers.seen(side.which.mark(), &request.id).len();
+            (seen, side.log(&request.id).len())
+        };
+        let [envoy, ours] = &self.sides;
+        let agree = || requests.iter().all(|it| told(it, envoy) == told(it, ours));
+        let (mut last, mut before) = (Instant::now(), count());
+        while last.elapsed() < LONG_QUIET {
+            std::thread::park_timeout(Duration::from_millis(50));
+            let now = count();
+            if now != before {
+                (last, before) = (Instant::now(), now);
+            } else if last.elapsed() > QUIET && agree() {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether there is an Envoy to compare with; says so when not.
+pub(crate) fn has_envoy() -> bool {
+    let has = std::env::var_os("AVIARY_TEST_ENVOY").is_some();
+    if !has {
+        println!("AVIARY_TEST_ENVOY is not set: nothing is compared");
+    }
+    has
 }
 
 /// What a run found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Names of the differences that occurred.
-    pub(crate) explained: BTreeSet<&'static str>,
+    /// Names of the differences that occurred, and how often.
+    pub(crate) explained: BTreeMap<&'static str, usize>,
     /// What they did not do alike, as text.
     pub(crate) unexplained: String,
 }
 
-/// Asks both everything, each request by one of the ways in; `None` without an Envoy.
-pub(crate) fn both(hosts: &[Value], requests: &[Request]) -> Option<Found> {
-    let sides = start(hosts)?;
+/// Asks both everything, each request by one of the ways in.
+pub(crate) fn both(pair: &Pair, requests: &[Request]) -> Found {
     let begin = Instant::now();
-    let answers = ask(&sides, requests);
-    println!("asked {} requests in {:?}", requests.len(), begin.elapsed());
-    settle(&sides, requests);
-    let mut explained = BTreeSet::new();
+    let answers = pair.ask(requests);
+    let asked = answers.iter().flatten().count();
+    println!("asked {asked} requests in {:?}", begin.elapsed());
+    pair.settle(requests);
+    let mut found = Found::default();
     let mut kinds = BTreeMap::<String, Vec<String>>::new();
-    for (request, [envoy, ours]) in requests.iter().zip(answers) {
+    for (request, answers) in requests.iter().zip(answers) {
+        let Some([envoy, ours]) = answers else {
+            continue;
+        };
         let done = |side: &Side, answer: Answer| Done {
-            seen: side.upstreams.seen(&request.id),
-            log: side.log_line(&request.id).unwrap_or_default(),
+            seen: pair.servers.seen(side.which.mark(), &request.id),
+            log: side.log(&request.id),
             answer,
         };
-        let (envoy, ours) = (done(&sides[0], envoy), done(&sides[1], ours));
+        let (envoy, ours) = (done(&pair.sides[0], envoy), done(&pair.sides[1], ours));
         for mismatch in compare(request, &envoy, &ours) {
-            let known = DIFFERENCES
-                .iter()
-                .find(|it| (it.explains)(request, &mismatch));
+            let known = differences::all().find(|it| (it.explains)(request, &mismatch));
             if let Some(known) = known {
-                explained.insert(known.name);
+                *found.explained.entry(known.name).or_default() += 1;
             } else {
-                kinds
-                    .entry(mismatch.what.clone())
-                    .or_default()
-                    .push(told(request, &mismatch));
+                let kind = kinds.entry(mismatch.what.clone()).or_default();
+                kind.push(told(request, &mismatch));
             }
         }
     }
-    let mut text = String::new();
     for (what, all) in &kinds {
-        let _ = writeln!(text, "{} × {what}", all.len());
-        text.extend(all.iter().take(PRINTED).map(String::as_str));
+        let _ = writeln!(found.unexplained, "{} × {what}", all.len());
+        let distinct: BTreeSet<_> = all.iter().collect();
+        let some = distinct.into_iter().take(PRINTED);
+        found.unexplained.extend(some.map(String::as_str));
     }
-    Some(Found {
-        explained,
-        unexplained: text,
-    })
+    found
 }
 
 fn told(request: &Request, mismatch: &Mismatch) -> String {
-    let bytes = request.bytes();
+    let bytes = request.bytes("");
     let Mismatch { envoy, ours, .. } = mismatch;
     format!(
         "    Envoy `{envoy}`, ours `{ours}`\n        {}: {}\n",
-        WAYS[request.way()].0,
+        WAYS[request.way()].name,
         String::from_utf8_lossy(&bytes).escape_debug()
     )
-}
-
-/// Each way in has a connection to each proxy and a thread that asks both in turn.
-fn ask(sides: &[Side; 2], requests: &[Request]) -> Vec<[Answer; 2]> {
-    let mut answers: Vec<_> = requests
-        .iter()
-        .map(|_| [Answer::default(), Answer::default()])
-        .collect();
-    let parts = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..WAYS.len())
-            .map(|way| {
-                scope.spawn(move || {
-                    let [mut envoy, mut ours] = [&sides[0], &sides[1]].map(|side| side.client(way));
-                    let mine = requests
-                        .iter()
-                        .enumerate()
-                        .filter(|(_, it)| it.way() == way);
-                    mine.map(|(index, request)| {
-                        let bytes = request.bytes();
-                        (index, [envoy.ask(&bytes), ours.ask(&bytes)])
-                    })
-                    .collect::<Vec<_>>()
-                })
-            })
-            .collect();
-        let parts = threads
-            .into_iter()
-            .map(|thread| thread.join().expect("asks to its end"));
-        parts.flatten().collect::<Vec<_>>()
-    });
-    for (index, pair) in parts {
-        answers[index] = pair;
-    }
-    answers
-}
-
-/// Waits for copies and log lines that are still under way.
-fn settle(sides: &[Side; 2], requests: &[Request]) {
-    let start = Instant::now();
-    let agree = |request: &Request| {
-        let [envoy, ours] = [&sides[0], &sides[1]].map(|side| {
-            (
-                side.upstreams.seen(&request.id).len(),
-                side.log_line(&request.id).is_some(),
-            )
-        });
-        envoy == ours
-    };
-    let mut waiting: Vec<_> = requests.iter().collect();
-    while start.elapsed() < AFTERWARDS && !waiting.is_empty() {
-        waiting.retain(|request| !agree(request));
-        std::thread::yield_now();
-    }
 }

@@ -1,8 +1,8 @@
-//! One of the two proxies, with upstream servers of its own.
+//! One of the two proxies.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::upstream::Upstreams;
-use crate::wire::Client;
+use crate::client::{Client, Speech};
 
 /// Longest wait for a proxy to start.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,96 +24,119 @@ pub(crate) enum Which {
     Ours,
 }
 
+impl Which {
+    /// What its requests carry.
+    pub(crate) fn mark(self) -> &'static str {
+        match self {
+            Self::Envoy => "envoy",
+            Self::Ours => "ours",
+        }
+    }
+
+    fn command(self) -> Command {
+        // It ends with the thread that started it, however that ends.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]);
+        match self {
+            Self::Envoy => {
+                command.arg(program("AVIARY_TEST_ENVOY", "envoy"));
+                command.args(["--concurrency", "1", "--disable-hot-restart", "-l", "error"]);
+                command.args(["--file-flush-interval-msec", "50", "-c"]);
+            }
+            Self::Ours => {
+                command.arg(program("AVIARY_TEST_PROGRAMS", "").join("aviary"));
+                command.args(["proxy", "--workers", "1", "--log-level", "warn", "--config"]);
+            }
+        }
+        command
+    }
+}
+
+fn program(variable: &str, otherwise: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(|| PathBuf::from(otherwise), PathBuf::from)
+}
+
+/// Lines of the access log by the id that they begin with.
+type Log = Arc<Mutex<HashMap<String, Vec<String>>>>;
+
 /// A running proxy.
 #[derive(Debug)]
 pub(crate) struct Side {
-    pub(crate) upstreams: Upstreams,
+    pub(crate) which: Which,
     listen: Vec<SocketAddr>,
-    log: Arc<Mutex<HashMap<String, String>>>,
+    log: Log,
     process: Child,
     folder: PathBuf,
 }
 
 impl Side {
-    /// Starts one with the file that `config` makes of `ways` addresses to listen on and the servers.
+    /// Starts one that has `count` addresses to listen on, with the file that `config` makes of them.
     pub(crate) fn start(
         which: Which,
-        servers: &[&'static str],
-        ways: usize,
-        config: impl Fn(&[SocketAddr], &Upstreams) -> Value,
+        count: usize,
+        config: impl Fn(&[SocketAddr]) -> Value,
     ) -> Self {
-        let upstreams = Upstreams::start(servers);
-        let listen = free(ways);
+        let listen = free(count);
         let folder = std::env::temp_dir().join(format!("aviary-differential-{}", listen[0].port()));
         std::fs::create_dir_all(&folder).expect("a folder");
         let file = folder.join("proxy.json");
-        let text = serde_json::to_string_pretty(&config(&listen, &upstreams)).expect("JSON");
+        let text = serde_json::to_string_pretty(&config(&listen)).expect("JSON");
         std::fs::write(&file, text).expect("a file");
-        let mut command = match which {
-            Which::Envoy => {
-                let mut command = Command::new(program("AVIARY_TEST_ENVOY", "envoy"));
-                command.args(["--concurrency", "1", "--disable-hot-restart", "-l", "error"]);
-                command.args(["--file-flush-interval-msec", "50", "-c"]);
-                command
-            }
-            Which::Ours => {
-                let folder = std::env::var_os("AVIARY_TEST_PROGRAMS").map(PathBuf::from);
-                let program =
-                    folder.map_or_else(|| "aviary".into(), |folder| folder.join("aviary"));
-                let mut command = Command::new(program);
-                command.args(["proxy", "--log-level", "warn", "--config"]);
-                command
-            }
-        };
-        let mut process = command
+        let mut process = which
+            .command()
             .arg(&file)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the proxy starts");
-        let log = Arc::<Mutex<HashMap<String, String>>>::default();
+        let log = Log::default();
         if let Some(out) = process.stdout.take() {
             let log = Arc::clone(&log);
             std::thread::spawn(move || {
                 for line in BufReader::new(out).lines().map_while(Result::ok) {
-                    if let Some((id, rest)) = line.split_once(' ') {
-                        log.lock().insert(id.to_owned(), rest.to_owned());
+                    if let Some((id, rest)) = line.split_once('\t') {
+                        let mut log = log.lock();
+                        log.entry(id.to_owned()).or_default().push(rest.to_owned());
                     }
                 }
             });
         }
         let mut side = Self {
-            upstreams,
+            which,
             listen,
             log,
             process,
             folder,
         };
-        side.wait(which);
+        side.wait();
         side
     }
 
     /// A client that comes in by the way of this number.
-    pub(crate) fn client(&self, way: usize) -> Client {
-        Client::new(self.listen[way])
+    pub(crate) fn client(&self, speech: Speech, way: usize) -> Client {
+        Client::new(speech, self.listen[way])
     }
 
-    /// The access log's line for a request, when it came.
-    pub(crate) fn log_line(&self, id: &str) -> Option<String> {
-        self.log.lock().get(id).cloned()
+    /// The access log's lines for a request, sorted.
+    pub(crate) fn log(&self, id: &str) -> Vec<String> {
+        let mut lines = self.log.lock().get(id).cloned().unwrap_or_default();
+        lines.sort();
+        lines
     }
 
-    fn wait(&mut self, which: Which) {
+    /// How many lines the access log has.
+    pub(crate) fn lines(&self) -> usize {
+        self.log.lock().values().map(Vec::len).sum()
+    }
+
+    fn wait(&mut self) {
         let start = Instant::now();
-        let refused = |address: &SocketAddr| std::net::TcpStream::connect(address).is_err();
+        let refused = |address: &SocketAddr| TcpStream::connect(address).is_err();
         while self.listen.iter().any(refused) {
             let ended = self.process.try_wait().expect("a process of ours");
-            assert!(
-                ended.is_none(),
-                "{which:?} ended: {ended:?}; see {}",
-                self.folder.display()
-            );
+            let (which, folder) = (self.which, self.folder.display());
+            assert!(ended.is_none(), "{which:?} ended: {ended:?}; see {folder}");
             assert!(start.elapsed() < PATIENCE, "{which:?} does not listen");
-            std::thread::yield_now();
+            std::thread::park_timeout(Duration::from_millis(5));
         }
     }
 }
@@ -136,8 +158,4 @@ fn free(count: usize) -> Vec<SocketAddr> {
     held.iter()
         .map(|listener| listener.local_addr().expect("bound"))
         .collect()
-}
-
-fn program(variable: &str, name: &str) -> PathBuf {
-    std::env::var_os(variable).map_or_else(|| PathBuf::from(name), PathBuf::from)
 }

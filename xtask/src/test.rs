@@ -66,6 +66,9 @@ pub(crate) fn run(system: Option<&str>) -> Result<()> {
         // Most of their time they wait for the proxy to lose its patience.
         program(&mut tests("wire", 4))
     })?;
+    step("comparison with Envoy, request by request", || {
+        program(tests("differential", 1).arg("--nocapture"))
+    })?;
     step("system tests: the tutorials and the faults", || {
         // Each test starts an installation of its own; two cores carry one at a time.
         program(tests("system", 1).arg("--nocapture"))
