@@ -5,6 +5,13 @@
 //! without the latter nothing is compared. `AVIARY_TEST_SEED` draws other route tables and requests,
 //! and `AVIARY_TEST_REQUESTS` more of them.
 #![allow(clippy::print_stdout, reason = "tests print what they measured")]
+#![expect(
+    clippy::too_many_lines,
+    clippy::format_push_string,
+    clippy::assigning_clones,
+    clippy::match_bool,
+    reason = "tables of requests, and small texts made of parts"
+)]
 
 mod client;
 mod compare;

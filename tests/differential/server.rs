@@ -123,6 +123,7 @@ fn is_http2(stream: &TcpStream) -> bool {
 
 /// What a request wants of the server.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an order of its own")]
 struct Orders {
     /// `status=404`, and 503 to the first two tries by `fail=2`; 200 otherwise.
     status: u16,

@@ -13,6 +13,10 @@ use crate::headers;
 
 /// A reply that the proxy gives itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is asked for on its own"
+)]
 pub(crate) struct Reply {
     /// HTTP status.
     pub(crate) status: u16,
