@@ -181,6 +181,8 @@ async fn answer<'a>(
         if let Some(delay) = decided.passage.delay.take() {
             exchange.flag(Flags::DELAY_INJECTED);
             Box::pin(tokio::time::sleep(delay)).await;
+            // What follows begins now, its timeouts too.
+            link.worker.look();
         }
         // Made before the wait that follows, so that what was decided is not kept beside it.
         act(decided, link, dress, head, exchange)?

@@ -69,6 +69,28 @@ fn timeout_of_the_route_is_504_ut() {
 }
 
 #[test]
+fn timeout_of_the_route_does_not_count_an_injected_delay() {
+    on_worker_thread(async {
+        let (at, _) = named("v1").await;
+        let address = free_address();
+        let mut forward = forward_to(&[("c", 1)]);
+        forward.timeout = Some(Duration::from_secs(1));
+        let mut route = route(forward);
+        route.fault = Some(Fault {
+            delay: Some(FaultDelay {
+                duration: Duration::from_millis(1500),
+                percent: 100.0,
+            }),
+            ..Fault::default()
+        });
+        let plan = simple(address, forward_to(&[]), &[at]).routes("*", vec![route]);
+        let _proxy = Proxy::start(plan).await;
+        let got = Caller::connect(address).await.get("/").await;
+        assert_eq!((got.status, got.body.as_str()), (200, "v1"));
+    });
+}
+
+#[test]
 fn retry_on_503_gives_the_second_answer() {
     on_worker_thread(async {
         let (at, seen) = server(|request, number| async move {
