@@ -4,10 +4,10 @@ use crate::request::RequestHead;
 use crate::response::ResponseHead;
 
 /// Heads and bodies that are kept for later.
-const KEPT: usize = 32;
+const KEPT: usize = 128;
 
 /// Largest memory of a body that is kept, in bytes.
-const BODY_KEPT: usize = 16 << 10;
+const BODY_KEPT: usize = 4 << 10;
 
 /// Memory that is lent to streams and comes back when they are over, for all connections of a
 /// thread.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::frame::FIELD_OVERHEAD;
-use super::trailers;
+use super::trailers::{self, reserve};
 use crate::error::Error;
 use crate::hpack::{Encoder, Field, Kind};
 use crate::message::{Framing, Scheme, Version};
@@ -43,6 +43,7 @@ impl<'a> Reader<'a> {
     pub(super) fn new(head: &'a mut RequestHead, scratch: &'a mut Scratch, limits: Limits) -> Self {
         scratch.parts.clear();
         scratch.cookie.clear();
+        reserve(&mut head.fields, 12, 512);
         Self {
             head,
             scratch,

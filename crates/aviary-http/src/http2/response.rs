@@ -2,7 +2,7 @@
 
 use super::frame::FIELD_OVERHEAD;
 use super::request::{framing, no_field_of_the_connection};
-use super::trailers;
+use super::trailers::{self, reserve};
 use crate::error::Error;
 use crate::hpack::{Encoder, Field, Kind};
 use crate::message::{Framing, Version};
@@ -24,6 +24,7 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads into `head`, which is empty.
     pub(super) fn new(head: &'a mut ResponseHead, limits: Limits, request_was_head: bool) -> Self {
+        reserve(&mut head.fields, 8, 256);
         Self {
             head,
             limits,

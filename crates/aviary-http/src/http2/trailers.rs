@@ -4,7 +4,7 @@ use super::frame;
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::hpack::{Encoder, Field, Kind};
-use crate::message::{Framing, write_decimal};
+use crate::message::Framing;
 use crate::name::Name;
 
 /// Reads trailers; those that may not stand there are left out.
@@ -18,8 +18,10 @@ pub(super) struct Reader {
 impl Reader {
     /// For trailers of so many bytes at most.
     pub(super) fn new(limit: usize) -> Self {
+        let mut fields = Fields::new();
+        reserve(&mut fields, 2, 48);
         Self {
-            fields: Fields::new(),
+            fields,
             left: limit,
             error: None,
         }
@@ -59,6 +61,14 @@ impl Reader {
     }
 }
 
+/// Makes room in fields that have no memory yet, so that it is not made bit by bit.
+pub(super) fn reserve(fields: &mut Fields, lines: usize, bytes: usize) {
+    if fields.lines.capacity() == 0 {
+        fields.lines.reserve(lines);
+        fields.bytes.reserve(bytes);
+    }
+}
+
 /// Appends fields, and the length of the body behind them, to a block.
 pub(super) fn write(fields: &Fields, framing: Framing, encoder: &mut Encoder, out: &mut Vec<u8>) {
     for (name, text, value) in fields.named() {
@@ -78,8 +88,21 @@ pub(super) fn write(fields: &Fields, framing: Framing, encoder: &mut Encoder, ou
     }
     if let Framing::Length(length) = framing {
         let name = Name::ContentLength;
-        let mut digits = Vec::with_capacity(20);
-        write_decimal(&mut digits, length);
-        encoder.field(Kind::Field(name), name.text().as_bytes(), &digits, out);
+        let mut digits = [0; 20];
+        let digits = decimal(length, &mut digits);
+        encoder.field(Kind::Field(name), name.text().as_bytes(), digits, out);
+    }
+}
+
+/// A number in decimal.
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or_default();
+        number /= 10;
+        if number == 0 {
+            return &digits[at..];
+        }
     }
 }

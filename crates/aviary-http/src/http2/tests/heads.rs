@@ -6,14 +6,12 @@ use crate::{Error, Framing, Scheme, Version};
 fn read(fields: &[(&str, &str)], end: bool) -> Result<Box<RequestHead>, Option<Error>> {
     let mut server = Side::greeted(Role::Server);
     server.hear(&headers(1, end, fields));
-    match server.it.accept() {
-        Some(accepted) => accepted.head.map_err(Some),
-        None => {
-            let expected = (kind::RST_STREAM, 1, Reason::PROTOCOL_ERROR);
-            assert_eq!(server.ends(), [expected]);
-            Err(None)
-        }
+    if let Some(accepted) = server.it.accept() {
+        return accepted.head.map_err(Some);
     }
+    let expected = (kind::RST_STREAM, 1, Reason::PROTOCOL_ERROR);
+    assert_eq!(server.ends(), [expected]);
+    Err(None)
 }
 
 fn with<'a>(more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {

@@ -112,12 +112,13 @@ fn answer(link: &Rc<Link>, request: Request) -> bool {
     let worker = Rc::clone(&link.worker);
     match request {
         Request::Whole(mut head, stream) => {
-            worker.spawn(async move {
+            // On its own memory at once: on the way to the runtime it is moved several times.
+            worker.spawn(Box::pin(async move {
                 let mut down = Downstream::Http2(Box::new(stream), Timer::default());
                 // A tunnel is of HTTP/1 only.
                 request::handle(&link, &mut head, &mut down).await;
                 give(head);
-            });
+            }));
             true
         }
         Request::TooLarge(error, stream) => {
