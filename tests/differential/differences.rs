@@ -55,7 +55,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Difference> {
 }
 
 /// What only one of the two serves.
-const REFUSALS: [Difference; 16] = [
+const REFUSALS: [Difference; 15] = [
     Difference {
         name: "HTTP/1.0 is answered",
         reason: "no setting is needed for old clients; Envoy says 426",
@@ -169,19 +169,6 @@ const REFUSALS: [Difference; 16] = [
         explains: |request, mismatch| {
             let is_odd = !request.target.is_ascii() || request.host.contains(['@', ',']);
             is_odd && mismatch.is_status(&["200", "301", "400", "403", "404"], "0")
-        },
-    },
-    Difference {
-        name: "a quote in a target does not go on in HTTP/2",
-        reason: "it may not stand in one (RFC 3986 §2), and the codec refuses it; Envoy leaves that to the next",
-        explains: |request, mismatch| {
-            let about = [
-                "answer header x-envoy-upstream-service-time",
-                "log details",
-                "log flags",
-                "log lines",
-            ];
-            request.target.contains('"') && mismatch.is_in(&about)
         },
     },
     Difference {

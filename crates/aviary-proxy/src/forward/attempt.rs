@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use aviary_http::http2::Reason;
 use aviary_http::{RequestHead, ResponseHead};
 use aviary_mesh::retry;
 use aviary_telemetry::Flags;
@@ -161,10 +162,11 @@ impl<'a> Attempt<'a> {
                     refused if refused.is_refused() => {
                         Broken::new(retry::Outcome::Refused, reset(Reset::Refused))
                     }
-                    Error::Reset(_) => Broken::new(retry::Outcome::Reset, reset(Reset::Remote)),
-                    Error::Protocol(_) => {
+                    // The endpoint's word for a request that it cannot read.
+                    Error::Reset(Reason::PROTOCOL_ERROR) | Error::Protocol(_) => {
                         Broken::new(retry::Outcome::Reset, reset(Reset::Protocol))
                     }
+                    Error::Reset(_) => Broken::new(retry::Outcome::Reset, reset(Reset::Remote)),
                     _ => Broken::new(retry::Outcome::Reset, reset(Reset::Terminated)),
                 }
             }
