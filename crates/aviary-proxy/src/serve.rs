@@ -123,7 +123,8 @@ pub async fn run(config: Config, drain: CancellationToken) -> Result<(), Error> 
     }
     drop(pages);
     control.spawn(tls::watch_files(publish.clone()));
-    control.spawn(Box::pin(follow(config, publish, status, followed)));
+    let handles = workers.handles();
+    control.spawn(Box::pin(follow(config, publish, handles, status, followed)));
     workers.ended().await;
     control.shutdown().await;
     // Nothing is published any more: the last configuration is kept, then this ends too.
@@ -148,6 +149,7 @@ fn first(config: &Config, store: Option<&Store>) -> Option<Arc<MeshConfig>> {
 async fn follow(
     config: Config,
     publish: xds::Publish,
+    workers: Handles,
     status: Arc<xds::Status>,
     followed: CancellationToken,
 ) {
@@ -155,7 +157,7 @@ async fn follow(
         // Keeps the last configuration published.
         return publish.closed().await;
     };
-    let client = xds::Client::new(&config, server, publish, status);
+    let client = xds::Client::new(&config, server, publish, workers, status);
     // The newer proxy is the one that the control plane speaks with.
     followed.run_until_cancelled(Box::pin(client.run())).await;
 }

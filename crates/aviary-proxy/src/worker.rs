@@ -74,8 +74,10 @@ pub(crate) struct Channels {
     pub(crate) ready: Arc<watch::Sender<usize>>,
 }
 
-/// A question to a worker, answered between requests.
+/// A question to a worker, answered between requests and under the newest configuration.
 pub(crate) enum Query {
+    /// Nothing but to be answered: what was published before is in use then.
+    InUse(oneshot::Sender<()>),
     /// What it counted since it was last asked.
     Metrics(oneshot::Sender<Batch>),
     /// Its clusters, in the text form of `/clusters`.
@@ -291,15 +293,23 @@ impl Worker {
         drop(self.streams.spawn_local(task));
     }
 
-    fn apply(&self, snapshot: Arc<Snapshot>) {
+    /// Takes the newest configuration into use, and gives it unless it was in use before.
+    fn renewed(
+        &self,
+        snapshots: &mut watch::Receiver<Option<Arc<Snapshot>>>,
+    ) -> Option<Arc<Snapshot>> {
+        let newest = snapshots.borrow_and_update().clone();
+        let snapshot = newest.filter(|newest| !self.is_current(newest))?;
         // Clusters first: what the new routes name must be there.
         self.upstreams.apply(snapshot.mesh(), self.now());
-        *self.snapshot.borrow_mut() = snapshot;
+        *self.snapshot.borrow_mut() = Arc::clone(&snapshot);
+        Some(snapshot)
     }
 
     fn answer(&self, query: Query, listeners: &listen::Listeners) {
         // Whoever asked may have gone; then there is nobody to tell.
         match query {
+            Query::InUse(reply) => drop(reply.send(())),
             Query::Metrics(reply) => {
                 drop(reply.send(self.recorder.borrow_mut().take(self.now())));
             }
@@ -335,28 +345,33 @@ pub(crate) async fn run(options: Options, channels: Channels) {
     let mut first = Some((options.inherited, ready));
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
-        tokio::select! {
+        let query = tokio::select! {
             () = drain.cancelled() => break,
             changed = snapshots.changed() => {
                 if changed.is_err() {
                     break;
                 }
-                let Some(snapshot) = snapshots.borrow_and_update().clone() else { continue };
-                worker.apply(Arc::clone(&snapshot));
-                listeners.apply(snapshot.mesh());
-                if let Some((inherited, ready)) = first.take() {
-                    listeners.drop_handed();
-                    for (port, socket) in inherited {
-                        listeners.adopt(port, socket);
-                    }
-                    ready.send_modify(|count| *count += 1);
-                }
+                None
             }
-            Some(query) = queries.recv() => worker.answer(query, &listeners),
+            Some(query) = queries.recv() => Some(query),
             _ = sweep.tick() => {
                 worker.upstreams.sweep(worker.now());
                 listeners.retry(worker.snapshot().mesh());
+                None
             }
+        };
+        if let Some(snapshot) = worker.renewed(&mut snapshots) {
+            listeners.apply(snapshot.mesh());
+            if let Some((inherited, ready)) = first.take() {
+                listeners.drop_handed();
+                for (port, socket) in inherited {
+                    listeners.adopt(port, socket);
+                }
+                ready.send_modify(|count| *count += 1);
+            }
+        }
+        if let Some(query) = query {
+            worker.answer(query, &listeners);
         }
     }
     drain.cancel();
@@ -367,18 +382,30 @@ pub(crate) async fn run(options: Options, channels: Channels) {
     let mut quiet = std::pin::pin!(tokio::time::sleep(QUIET_END));
     let mut limit = std::pin::pin!(tokio::time::sleep(options.drain_limit));
     loop {
-        tokio::select! {
+        let query = tokio::select! {
             // There was a moment without streams; one that was accepted since is served too.
-            () = worker.streams.wait() => if worker.streams.is_empty() { break },
+            () = worker.streams.wait() => {
+                if worker.streams.is_empty() {
+                    break;
+                }
+                None
+            }
             () = &mut quiet, if !worker.quiet_ended.get() => {
                 worker.quiet_ended.set(true);
                 worker.quiet_end.cancel();
+                None
             }
             () = &mut limit => {
                 tracing::warn!(streams = worker.streams.len(), "drain ends with streams open");
                 break;
             }
-            Some(query) = queries.recv() => worker.answer(query, &listeners),
+            Ok(()) = snapshots.changed() => None,
+            Some(query) = queries.recv() => Some(query),
+        };
+        // Requests that still come are not to go to endpoints that have left since.
+        worker.renewed(&mut snapshots);
+        if let Some(query) = query {
+            worker.answer(query, &listeners);
         }
     }
     worker.outbox.flush();

@@ -20,7 +20,9 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::config::{Config, Xds};
 use crate::honoured;
+use crate::serve::Handles;
 use crate::snapshot::Snapshot;
+use crate::worker::Query;
 
 pub(crate) use status::Status;
 
@@ -68,12 +70,19 @@ pub(crate) struct Client {
     server: Xds,
     session: ClientSession,
     publish: Publish,
+    workers: Handles,
     status: Arc<Status>,
 }
 
 impl Client {
     /// A client for the proxy that `config` describes.
-    pub(crate) fn new(config: &Config, server: Xds, publish: Publish, status: Arc<Status>) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        server: Xds,
+        publish: Publish,
+        workers: Handles,
+        status: Arc<Status>,
+    ) -> Self {
         let session = ClientSession::new(config.node.clone())
             .with_fixed(&config.fixed)
             .with_judge(judge);
@@ -81,6 +90,7 @@ impl Client {
             server,
             session,
             publish,
+            workers,
             status,
         }
     }
@@ -129,8 +139,11 @@ impl Client {
         while let Some(response) = responses.message().await? {
             let answers = self.session.handle_response(response);
             self.note_response();
-            // In use before it is acknowledged: whoever counts ACKs counts on that.
-            self.publish();
+            if self.publish() {
+                // Before it is acknowledged: a pod ends once every proxy has said that it sends
+                // it nothing.
+                self.workers.ask(Query::InUse).await;
+            }
             for answer in answers {
                 send(&requests, answer).await?;
             }
@@ -152,17 +165,19 @@ impl Client {
         });
     }
 
-    fn publish(&mut self) {
+    /// Publishes what came, if it is whole; tells whether it was.
+    fn publish(&mut self) -> bool {
         let Some(mesh) = self.session.take_config() else {
             if !self.session.is_ready() {
                 tracing::debug!(missing = ?self.session.missing(), "configuration not complete");
             }
-            return;
+            return false;
         };
         let previous = self.publish.borrow().clone();
         let snapshot = Snapshot::new(mesh, previous.as_deref());
         self.publish.send_replace(Some(Arc::new(snapshot)));
         self.status.update(|state| state.updates += 1);
+        true
     }
 
     async fn channel(&self) -> Result<Channel, Error> {

@@ -21,6 +21,9 @@ const SIDECAR_GRACE: Duration = Duration::from_secs(2);
 /// away must not keep a pod from ending. No more than half of the grace period in any case.
 const WITHDRAWAL: Duration = Duration::from_secs(5);
 
+/// What the proxies sent before they confirmed is on its way for so long.
+const UNDER_WAY: Duration = Duration::from_millis(100);
+
 /// When a pod that is deleted is ended by force.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadline {
@@ -107,7 +110,10 @@ impl Worker {
             }
             if leaves {
                 // The watch ends with the agent; then the next one stops the pod.
-                let _ = timeout_at(withdrawal, target.wait_for(is_withdrawn)).await;
+                let withdrawn = timeout_at(withdrawal, target.wait_for(is_withdrawn)).await;
+                if withdrawn.is_ok_and(|known| known.is_ok()) {
+                    sleep_until(deadline.min(Instant::now() + UNDER_WAY)).await;
+                }
             }
             let signal = |signal: Signal| Request::Signal {
                 name: place.container.name.clone(),

@@ -294,13 +294,9 @@ impl Proxy {
         let previous = self.publish.borrow().clone();
         let snapshot = Snapshot::new(Arc::new(plan.0), previous.as_deref());
         self.publish.send_replace(Some(Arc::new(snapshot)));
-        // An answered question means that the worker has looked at its channels once more; it may
-        // have taken the question first, so one more is asked.
-        for _ in 0..8 {
-            let (reply, answer) = oneshot::channel();
-            self.queries.send(Query::Stats(reply)).await.unwrap();
-            answer.await.unwrap();
-        }
+        let (reply, answer) = oneshot::channel();
+        self.queries.send(Query::InUse(reply)).await.unwrap();
+        answer.await.unwrap();
     }
 
     pub(super) async fn metrics(&self) -> String {

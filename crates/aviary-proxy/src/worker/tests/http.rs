@@ -29,6 +29,41 @@ fn request_keep_alive_reuses_one_upstream_connection() {
 }
 
 #[test]
+fn configuration_is_in_use_once_the_worker_answers() {
+    on_worker_thread(async {
+        let (one, _) = named("v1").await;
+        let (two, _) = named("v2").await;
+        let address = free_address();
+        let plan = |at| simple(address, forward_to(&[("c", 1)]), &[at]);
+        let proxy = Proxy::start(plan(one)).await;
+        let mut caller = Caller::connect(address).await;
+        // Which of two channels is looked at first is left to chance.
+        for _ in 0..32 {
+            for (at, want) in [(two, "v2"), (one, "v1")] {
+                proxy.apply(plan(at)).await;
+                assert_eq!(caller.get("/").await.body, want);
+            }
+        }
+    });
+}
+
+#[test]
+fn configuration_reaches_a_worker_that_drains() {
+    on_worker_thread(async {
+        let (one, _) = named("v1").await;
+        let (two, _) = named("v2").await;
+        let address = free_address();
+        let plan = |at| simple(address, forward_to(&[("c", 1)]), &[at]);
+        let proxy = Proxy::start(plan(one)).await;
+        let mut caller = Caller::connect(address).await;
+        assert_eq!(caller.get("/").await.body, "v1");
+        proxy.drain.cancel();
+        proxy.apply(plan(two)).await;
+        assert_eq!(caller.get("/").await.body, "v2");
+    });
+}
+
+#[test]
 fn request_split_follows_its_weights() {
     on_worker_thread(async {
         let (one, _) = named("v1").await;
