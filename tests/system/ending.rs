@@ -15,14 +15,8 @@ const GRACE: Duration = Duration::from_secs(4);
 const SIDECAR_GRACE: Duration = Duration::from_secs(2);
 
 /// F1: each pod of a Deployment replaced, again and again, under load from outside and inside.
-///
-/// It is run where the variable is set: the control plane of a debug build needs a whole core for
-/// five restarts in ten seconds, endpoints leave the proxies too late, and requests are lost.
 #[test]
 fn f1_rolling_restarts_under_load_lose_no_request() -> Result<()> {
-    if std::env::var_os("AVIARY_TEST_ROLLING").is_none() {
-        return Ok(());
-    }
     let mesh = micro_api()?;
     // As fast as it goes: a pod ends as soon as the next one is ready, which here means that it listens.
     let patch = serde_json::json!({"spec": {"replicas": 2, "minReadySeconds": 0, "template": {"spec": {
