@@ -375,18 +375,30 @@ pub(crate) async fn run(options: Options, channels: Channels) {
         }
     }
     drain.cancel();
+    listeners.close();
+    finish(&worker, &listeners, snapshots, queries, options.drain_limit).await;
+    worker.outbox.flush();
+}
+
+/// Ends with the last stream, or when `limit` is over.
+async fn finish(
+    worker: &Worker,
+    listeners: &listen::Listeners,
+    mut snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    mut queries: mpsc::Receiver<Query>,
+    limit: Duration,
+) {
     worker.draining.set(true);
     worker.drain.cancel();
-    listeners.close();
     worker.streams.close();
     let mut quiet = std::pin::pin!(tokio::time::sleep(QUIET_END));
-    let mut limit = std::pin::pin!(tokio::time::sleep(options.drain_limit));
+    let mut limit = std::pin::pin!(tokio::time::sleep(limit));
     loop {
         let query = tokio::select! {
             // There was a moment without streams; one that was accepted since is served too.
             () = worker.streams.wait() => {
                 if worker.streams.is_empty() {
-                    break;
+                    return;
                 }
                 None
             }
@@ -397,7 +409,7 @@ pub(crate) async fn run(options: Options, channels: Channels) {
             }
             () = &mut limit => {
                 tracing::warn!(streams = worker.streams.len(), "drain ends with streams open");
-                break;
+                return;
             }
             Ok(()) = snapshots.changed() => None,
             Some(query) = queries.recv() => Some(query),
@@ -405,10 +417,9 @@ pub(crate) async fn run(options: Options, channels: Channels) {
         // Requests that still come are not to go to endpoints that have left since.
         worker.renewed(&mut snapshots);
         if let Some(query) = query {
-            worker.answer(query, &listeners);
+            worker.answer(query, listeners);
         }
     }
-    worker.outbox.flush();
 }
 
 /// Sends what is to be logged and exported a moment after it came, until it is dropped.
