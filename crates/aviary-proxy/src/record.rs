@@ -1,5 +1,6 @@
 //! What is told of each exchange: its metrics, its log lines and its span, once, at its end.
 
+mod line;
 mod outbox;
 mod span;
 mod wanted;
@@ -16,7 +17,7 @@ use aviary_mesh::cluster::ServiceLabels;
 use aviary_mesh::endpoint::WorkloadLabels;
 use aviary_mesh::listener::Direction;
 use aviary_mesh::resolve;
-use aviary_telemetry::access_log::{Chosen, Entry, Facts, Logs, Texts, Tls};
+use aviary_telemetry::access_log::{Chosen, Entry, Facts, Logs, Tls};
 use aviary_telemetry::recorder::{GrpcStatus, Measures, TcpMeasures};
 use aviary_telemetry::trace::Context;
 use aviary_telemetry::{Flags, Labels, Protocol, Reporter, Security, peer};
@@ -31,7 +32,10 @@ use crate::request::{Client, Seen};
 use crate::tls::Peer;
 use crate::upstream::{Choice, Lease, Upstream};
 
-pub(crate) use outbox::{Outbox, Queue, Queues};
+pub(crate) use line::Line;
+#[cfg(test)]
+pub(crate) use outbox::Lines;
+pub(crate) use outbox::{Outbox, Queue, Queues, Spares};
 pub(crate) use wanted::{Telling, Wanted, problem};
 
 /// One request with its reply, or one TCP connection, as far as it has come.
@@ -68,22 +72,7 @@ pub(crate) struct Exchange {
     /// Who the endpoint is, where its connection is encrypted.
     endpoint: Option<Rc<Peer>>,
     /// What log and span say beyond that; `None` when neither is wanted, so that nothing is copied.
-    entry: Option<Box<Entry>>,
-}
-
-/// An exchange on its way to the logs.
-#[derive(Debug)]
-pub(crate) struct Line {
-    logs: Arc<Logs>,
-    chosen: Chosen,
-    pub(crate) entry: Box<Entry>,
-}
-
-impl Line {
-    /// Appends its lines to the texts of their sinks.
-    pub(crate) fn write(&self, texts: &mut impl Texts) {
-        self.logs.write(self.chosen, &self.entry, texts);
-    }
+    line: Option<Box<Line>>,
 }
 
 impl Exchange {
@@ -115,10 +104,14 @@ impl Exchange {
             sent: 0,
             told: TcpMeasures::default(),
             endpoint: None,
-            entry: logged.then(|| Box::new(Entry::new(SystemTime::now()))),
+            line: logged.then(|| worker.outbox().blank(SystemTime::now())),
             link: Rc::clone(link),
             identity: Rc::clone(identity),
         }
+    }
+
+    fn entry(&mut self) -> Option<&mut Entry> {
+        self.line.as_deref_mut().map(|line| &mut line.entry)
     }
 
     /// Which side this proxy is of the exchange.
@@ -134,12 +127,12 @@ impl Exchange {
     /// Notes the request's place in a trace.
     pub(crate) fn traced(&mut self, context: Option<Context>) {
         let Some(context) = context else { return };
-        if context.sampled && self.identity.telling().sink.is_some() && self.entry.is_none() {
+        if context.sampled && self.identity.telling().sink.is_some() && self.line.is_none() {
             let now = SystemTime::now();
             let start = now.checked_sub(self.started.elapsed()).unwrap_or(now);
-            self.entry = Some(Box::new(Entry::new(start)));
+            self.line = Some(self.link.worker.outbox().blank(start));
         }
-        if let Some(entry) = &mut self.entry {
+        if let Some(entry) = self.entry() {
             entry.trace = Some(context);
         }
     }
@@ -148,16 +141,20 @@ impl Exchange {
     ///
     /// Source: Envoy `ConnectionManagerUtility::mutateRequestHeaders`.
     pub(crate) fn called_by(&mut self, client: &Client) {
-        if let Some(entry) = self.entry.as_mut().filter(|_| client.told) {
+        if client.told
+            && let Some(entry) = self.entry()
+        {
             entry.downstream_remote = Some(SocketAddr::new(client.address, 0));
         }
     }
 
     /// Notes the route's name, for the log, and its operation, for the span.
     pub(crate) fn routed(&mut self, name: &str, operation: &str) {
-        if let Some(entry) = &mut self.entry {
-            entry.route = Arc::from(name);
-            entry.operation = Arc::from(operation);
+        if let Some(entry) = self.entry() {
+            entry.route.push_str(name);
+            if entry.trace.is_some_and(|it| it.sampled) {
+                entry.operation.push_str(operation);
+            }
         }
     }
 
@@ -166,14 +163,14 @@ impl Exchange {
         if let Some(upstream) = upstream {
             self.service = upstream.service();
         }
-        if let Some(entry) = &mut self.entry {
-            entry.cluster = Arc::from(cluster);
+        if let Some(entry) = self.entry() {
+            entry.cluster.push_str(cluster);
         }
     }
 
     /// Notes the number of the try that begins.
     pub(crate) fn tries(&mut self, tries: u32) {
-        if let Some(entry) = &mut self.entry {
+        if let Some(entry) = self.entry() {
             entry.attempts = tries;
         }
     }
@@ -183,7 +180,7 @@ impl Exchange {
         if self.reporter == Reporter::Source {
             self.destination = Arc::clone(&choice.workload);
         }
-        if let Some(entry) = &mut self.entry {
+        if let Some(entry) = self.entry() {
             entry.upstream_host = Some(choice.host.address());
         }
     }
@@ -191,7 +188,7 @@ impl Exchange {
     /// Notes the connection that a request goes out on.
     pub(crate) fn sends(&mut self, lease: &Lease) {
         self.meets(lease.tls(), || lease.local());
-        if let Some(entry) = &mut self.entry {
+        if let Some(entry) = self.entry() {
             entry.upstream_protocol = Some(lease.protocol());
         }
     }
@@ -203,16 +200,17 @@ impl Exchange {
         local: impl FnOnce() -> Option<SocketAddr>,
     ) {
         self.endpoint = endpoint.cloned();
-        if let Some(entry) = &mut self.entry {
+        if let Some(entry) = self.entry() {
             entry.upstream_local = local();
         }
     }
 
     /// Notes that the head of a reply came.
     pub(crate) fn answered(&mut self, now: Instant) {
-        if let Some(entry) = &mut self.entry {
+        let started = self.started;
+        if let Some(entry) = self.entry() {
             entry.details = Cow::Borrowed("via_upstream");
-            entry.response_duration = Some(now.duration_since(self.started));
+            entry.response_duration = Some(now.duration_since(started));
         }
     }
 
@@ -247,13 +245,13 @@ impl Exchange {
     /// Whether a log names a trailer of the reply.
     pub(crate) fn wants_trailers(&self) -> bool {
         let logs = self.identity.telling().logs.as_ref();
-        self.entry.is_some() && logs.is_some_and(|logs| logs.wants_trailers())
+        self.line.is_some() && logs.is_some_and(|logs| logs.wants_trailers())
     }
 
     /// Notes the reply's trailers, for the log.
     pub(crate) fn trailed(&mut self, trailers: &Fields) {
-        if let (Some(entry), Some(logs)) = (&mut self.entry, &self.identity.telling().logs) {
-            logs.trailers(trailers, &mut entry.values);
+        if let (Some(line), Some(logs)) = (&mut self.line, &self.identity.telling().logs) {
+            logs.trailers(trailers, &mut line.entry.values);
         }
     }
 
@@ -277,8 +275,8 @@ impl Exchange {
         } else {
             head.fields.remove(peer::HEADER);
         }
-        if let (Some(entry), Some(logs)) = (&mut self.entry, &self.identity.telling().logs) {
-            logs.response(head, &mut entry.values);
+        if let (Some(line), Some(logs)) = (&mut self.line, &self.identity.telling().logs) {
+            logs.response(head, &mut line.entry.values);
         }
     }
 
@@ -286,7 +284,7 @@ impl Exchange {
     pub(crate) fn note(&mut self, reply: &Reply) {
         self.flag(reply.flags);
         self.code = reply.status;
-        if let Some(entry) = &mut self.entry {
+        if let Some(entry) = self.entry() {
             entry.details.clone_from(&reply.details);
             entry.upstream_failure.clone_from(&reply.upstream_failure);
         }
@@ -311,7 +309,7 @@ impl Exchange {
     /// It broke after the reply had begun.
     pub(crate) fn broke(&mut self, flags: Flags, details: &'static str) {
         self.flag(flags);
-        if let Some(entry) = &mut self.entry {
+        if let Some(entry) = self.entry() {
             entry.details = Cow::Borrowed(details);
         }
         self.complete = true;
@@ -391,15 +389,16 @@ impl Exchange {
             let worker = &self.link.worker;
             worker.metrics(|metrics| metrics.request(&self.labels(), measures));
         }
-        if let Some(entry) = self.entry.take() {
-            self.tell(entry, duration, head);
+        if let Some(line) = self.line.take() {
+            self.tell(line, duration, head);
         }
     }
 
     /// Hands over what is to be logged and exported.
-    #[cold]
-    fn tell(&self, mut entry: Box<Entry>, duration: Duration, head: Option<&RequestHead>) {
-        self.fill(&mut entry, duration, head);
+    #[inline(never)]
+    fn tell(&self, mut line: Box<Line>, duration: Duration, head: Option<&RequestHead>) {
+        let entry = &mut line.entry;
+        self.fill(entry, duration, head);
         let telling = self.identity.telling();
         let outbox = self.link.worker.outbox();
         if let (Some(sink), Some(context), Some(head)) = (&telling.sink, entry.trace, head)
@@ -407,36 +406,40 @@ impl Exchange {
         {
             outbox.span(Traced {
                 sink: Arc::clone(sink),
-                span: Box::new(span::make(telling, context, &entry, head)),
+                span: Box::new(span::make(telling, context, entry, head)),
             });
         }
-        let Some(logs) = &telling.logs else { return };
-        let seen = head.map(|head| Seen {
-            head,
-            caller: self.link.caller(self.link.remote.ip()),
+        let chosen = telling.logs.as_ref().map(|logs| {
+            let chosen = self.choose(logs, entry, head);
+            (logs, chosen)
         });
-        let chosen = logs.choose(&Facts {
-            code: self.code,
-            duration,
-            flags: self.flags,
+        match chosen {
+            Some((logs, chosen)) if !chosen.is_empty() => {
+                if let Some(head) = head {
+                    logs.request(head, &mut entry.values);
+                }
+                line.choose(logs, chosen);
+                outbox.line(line);
+            }
+            _ => outbox.keep(line),
+        }
+    }
+
+    /// The logs that want it.
+    fn choose(&self, logs: &Logs, entry: &Entry, head: Option<&RequestHead>) -> Chosen {
+        logs.choose(&Facts {
+            code: entry.code,
+            duration: entry.duration,
+            flags: entry.flags,
             sampled: entry.trace.is_some_and(|it| it.sampled),
             header: &|wanted| {
-                let seen = seen.as_ref();
-                seen.is_some_and(|seen| resolve::header_holds(wanted, seen))
+                head.is_some_and(|head| {
+                    let caller = self.link.caller(self.link.remote.ip());
+                    resolve::header_holds(wanted, &Seen { head, caller })
+                })
             },
             draw: &|| self.link.worker.random(|rng| rng.random_range(0.0..100.0)),
-        });
-        if chosen.is_empty() {
-            return;
-        }
-        if let Some(head) = head {
-            logs.request(head, &mut entry.values);
-        }
-        outbox.line(Line {
-            logs: Arc::clone(logs),
-            chosen,
-            entry,
-        });
+        })
     }
 
     /// Fills in what is known at the end.

@@ -9,6 +9,7 @@ pub mod format;
 pub mod values;
 mod operator;
 mod parse;
+mod put;
 mod time;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use aviary_mesh::access_log::{AccessLog, LogFormat, LogSink};
 
 pub use filter::Facts;
 pub use format::{Error, Format, Host};
+pub use time::Moment;
 pub use values::Values;
 
 use crate::flags::Flags;
@@ -60,8 +62,8 @@ struct Log {
 
 /// Lines on their way, by where they go.
 pub trait Texts {
-    /// The text that goes to `sink`.
-    fn of(&mut self, sink: &LogSink) -> &mut String;
+    /// The text that goes to `sink`, for one more line.
+    fn of(&mut self, sink: &LogSink) -> &mut Vec<u8>;
 }
 
 /// The logs of a chain that want one exchange.
@@ -114,11 +116,11 @@ pub struct Entry {
     /// Number of the client's connection.
     pub connection_id: u64,
     /// Name of the route; empty when it has none.
-    pub route: Arc<str>,
+    pub route: String,
     /// The route's operation, which spans are named by; empty when it has none.
-    pub operation: Arc<str>,
+    pub operation: String,
     /// The cluster; empty without one.
-    pub cluster: Arc<str>,
+    pub cluster: String,
     /// The endpoint.
     pub upstream_host: Option<SocketAddr>,
     /// Our end of the connection to the endpoint.
@@ -173,9 +175,9 @@ impl Entry {
             sent_bytes: 0,
             attempts: 0,
             connection_id: 0,
-            route: Arc::default(),
-            operation: Arc::default(),
-            cluster: Arc::default(),
+            route: String::new(),
+            operation: String::new(),
+            cluster: String::new(),
             upstream_host: None,
             upstream_local: None,
             downstream_local: None,
@@ -185,6 +187,68 @@ impl Entry {
             upstream_tls: Tls::default(),
             trace: None,
         }
+    }
+
+    /// The same for the memory of an earlier one, which is used again.
+    pub fn renew(&mut self, begun: SystemTime) {
+        let Self {
+            values,
+            start,
+            duration,
+            request_duration,
+            response_duration,
+            protocol,
+            upstream_protocol,
+            code,
+            grpc_status,
+            flags,
+            details,
+            termination_details,
+            upstream_failure,
+            received_bytes,
+            sent_bytes,
+            attempts,
+            connection_id,
+            route,
+            operation,
+            cluster,
+            upstream_host,
+            upstream_local,
+            downstream_local,
+            downstream_remote,
+            downstream_direct_remote,
+            downstream_tls,
+            upstream_tls,
+            trace,
+        } = self;
+        values.clear();
+        *start = begun;
+        *duration = Duration::ZERO;
+        *request_duration = None;
+        *response_duration = None;
+        *protocol = None;
+        *upstream_protocol = None;
+        *code = 0;
+        *grpc_status = GrpcStatus::NONE;
+        *flags = Flags::NONE;
+        *details = Cow::Borrowed("");
+        *termination_details = Cow::Borrowed("");
+        *upstream_failure = Cow::Borrowed("");
+        *received_bytes = 0;
+        *sent_bytes = 0;
+        *attempts = 0;
+        *connection_id = 0;
+        route.clear();
+        operation.clear();
+        cluster.clear();
+        *upstream_host = None;
+        *upstream_local = None;
+        *downstream_local = None;
+        *downstream_remote = None;
+        *downstream_direct_remote = None;
+        *downstream_tls = Tls::default();
+        *upstream_tls = Tls::default();
+        *trace = None;
     }
 }
 
@@ -256,10 +320,16 @@ impl Logs {
     }
 
     /// Appends the line of each chosen log, with its end, to the text of its sink.
-    pub fn write(&self, chosen: Chosen, entry: &Entry, texts: &mut impl Texts) {
+    pub fn write(
+        &self,
+        chosen: Chosen,
+        entry: &Entry,
+        moment: &mut Moment,
+        texts: &mut impl Texts,
+    ) {
         for (number, log) in self.logs.iter().enumerate() {
             if chosen.0 >> number & 1 == 1 {
-                log.format.write(entry, texts.of(&log.sink));
+                log.format.write(entry, moment, texts.of(&log.sink));
             }
         }
     }

@@ -149,6 +149,10 @@ impl Flags {
     }
 
     fn join(self, names: &'static [&'static str; NAMES.len()]) -> Cow<'static, str> {
+        // Mostly there is none.
+        if self.is_empty() {
+            return Cow::Borrowed("-");
+        }
         let mut set = names
             .iter()
             .enumerate()

@@ -1,8 +1,9 @@
 //! From a worker to the control side: many records at a time, so that neither is woken for each.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use tokio::sync::{Notify, mpsc};
 
@@ -14,6 +15,16 @@ pub(crate) const BATCH: usize = 64;
 
 /// Batches that may wait; over it they are dropped and counted.
 const QUEUE: usize = 64;
+
+/// Written batches whose memory waits for a worker; what is beyond goes back to the system.
+const SPARES: usize = 4;
+
+/// Lines, each of which keeps its place in memory.
+#[expect(
+    clippy::vec_box,
+    reason = "a line goes from exchange to writer and back without being copied"
+)]
+pub(crate) type Lines = Vec<Box<Line>>;
 
 /// The worker's end of a queue; the workers share it.
 #[derive(Debug)]
@@ -55,11 +66,34 @@ impl<T> Queue<T> {
     }
 }
 
+/// Lines that were written, on their way back to the workers: what one thread allocates and another
+/// one gives free costs more than to write it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Spares(Arc<Mutex<Vec<Lines>>>);
+
+impl Spares {
+    /// Keeps the memory of a batch.
+    pub(crate) fn give(&self, lines: Lines) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < SPARES {
+            all.push(lines);
+        }
+    }
+
+    /// A batch to use again; empty when there is none.
+    fn take(&self) -> Lines {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.pop().unwrap_or_default()
+    }
+}
+
 /// Where the workers' records go.
 #[derive(Debug, Clone)]
 pub(crate) struct Queues {
     /// To the logs.
-    pub(crate) lines: Queue<Line>,
+    pub(crate) lines: Queue<Box<Line>>,
+    /// Back from the logs.
+    pub(crate) spares: Spares,
     /// To the collectors.
     pub(crate) spans: Queue<Traced>,
 }
@@ -68,7 +102,9 @@ pub(crate) struct Queues {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     queues: Queues,
-    lines: RefCell<Vec<Line>>,
+    lines: RefCell<Lines>,
+    /// Lines that nothing is noted in.
+    blank: RefCell<Lines>,
     spans: RefCell<Vec<Traced>>,
     begun: Notify,
 }
@@ -78,13 +114,38 @@ impl Outbox {
         Self {
             queues,
             lines: RefCell::default(),
+            blank: RefCell::default(),
             spans: RefCell::default(),
             begun: Notify::new(),
         }
     }
 
+    /// A line for something that began then.
+    #[expect(clippy::unnecessary_box_returns, reason = "as it is kept")]
+    pub(super) fn blank(&self, start: SystemTime) -> Box<Line> {
+        let mut blank = self.blank.borrow_mut();
+        if blank.is_empty() {
+            *blank = self.queues.spares.take();
+        }
+        match blank.pop() {
+            Some(mut line) => {
+                line.entry.renew(start);
+                line
+            }
+            None => Box::new(Line::new(start)),
+        }
+    }
+
+    /// Takes back a line that nobody wants.
+    pub(super) fn keep(&self, line: Box<Line>) {
+        let mut blank = self.blank.borrow_mut();
+        if blank.len() < BATCH {
+            blank.push(line);
+        }
+    }
+
     /// Takes a record for the logs.
-    pub(super) fn line(&self, line: Line) {
+    pub(super) fn line(&self, line: Box<Line>) {
         self.push(&self.lines, line, &self.queues.lines);
     }
 
@@ -133,12 +194,41 @@ mod tests {
         let waiting = RefCell::new(Vec::new());
         let (lines, _lines) = Queue::new();
         let (spans, _spans) = Queue::new();
-        let outbox = Outbox::new(Queues { lines, spans });
+        let outbox = Outbox::new(Queues {
+            lines,
+            spares: Spares::default(),
+            spans,
+        });
         for number in 0..=(QUEUE + 2) * BATCH {
             outbox.push(&waiting, number, &queue);
         }
         assert_eq!(queue.dropped().load(Ordering::Relaxed), 2 * BATCH as u64);
         assert_eq!(receiver.try_recv().unwrap().len(), BATCH);
         assert_eq!(waiting.borrow().len(), 1);
+    }
+
+    #[test]
+    fn blank_takes_the_memory_of_written_lines() {
+        let (lines, mut written) = Queue::new();
+        let (spans, _spans) = Queue::new();
+        let spares = Spares::default();
+        let outbox = Outbox::new(Queues {
+            lines,
+            spares: spares.clone(),
+            spans,
+        });
+        let first = outbox.blank(SystemTime::UNIX_EPOCH);
+        let address = std::ptr::from_ref(&*first);
+        outbox.line(first);
+        outbox.flush();
+        let other = outbox.blank(SystemTime::UNIX_EPOCH);
+        assert!(!std::ptr::eq(&raw const *other, address));
+        spares.give(written.try_recv().unwrap());
+        let again = outbox.blank(SystemTime::UNIX_EPOCH);
+        assert!(std::ptr::eq(&raw const *again, address));
+        for _ in 0..=SPARES {
+            spares.give(Vec::new());
+        }
+        assert_eq!(spares.0.lock().unwrap().len(), SPARES);
     }
 }

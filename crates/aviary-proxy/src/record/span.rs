@@ -21,7 +21,7 @@ pub(super) fn make(telling: &Telling, context: Context, entry: &Entry, head: &Re
         context,
         trace_state: text("tracestate"),
         kind,
-        name: match &*entry.operation {
+        name: match entry.operation.as_str() {
             "" => plain,
             operation => operation,
         }
@@ -40,7 +40,7 @@ pub(super) fn make(telling: &Telling, context: Context, entry: &Entry, head: &Re
         user_agent: text("user-agent"),
         downstream_cluster: text("x-envoy-downstream-service-cluster"),
         peer: entry.downstream_direct_remote,
-        upstream_cluster: entry.cluster.as_ref().to_owned(),
+        upstream_cluster: entry.cluster.clone(),
         upstream_address: entry.upstream_host,
         code: entry.code,
         grpc_status: entry.grpc_status.number(),

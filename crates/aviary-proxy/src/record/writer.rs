@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use aviary_mesh::access_log::LogSink;
-use aviary_telemetry::access_log::Texts;
+use aviary_telemetry::access_log::{Moment, Texts};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Line;
+use super::outbox::{Lines, Spares};
 
 /// Batches that are written at once.
 const BATCHES: usize = 16;
@@ -48,7 +48,8 @@ impl Written {
 /// # Errors
 /// The system's, when it gives no thread.
 pub(crate) fn start(
-    lines: mpsc::Receiver<Vec<Line>>,
+    lines: mpsc::Receiver<Lines>,
+    spares: Spares,
     standard: bool,
 ) -> io::Result<(Arc<Written>, oneshot::Receiver<()>)> {
     let written = Arc::new(Written::default());
@@ -57,18 +58,22 @@ pub(crate) fn start(
     std::thread::Builder::new()
         .name("access-log".to_owned())
         .spawn(move || {
-            run(lines, Outputs::new(standard), &counts);
+            run(lines, &spares, Outputs::new(standard), &counts);
             // Nobody waits when the proxy was dropped.
             let _ = end.send(());
         })?;
     Ok((written, ended))
 }
 
-fn run(mut lines: mpsc::Receiver<Vec<Line>>, mut outputs: Outputs, counts: &Written) {
+fn run(mut lines: mpsc::Receiver<Lines>, spares: &Spares, mut outputs: Outputs, counts: &Written) {
+    let mut moment = Moment::default();
     let mut batches = Vec::new();
     while lines.blocking_recv_many(&mut batches, BATCHES) > 0 {
-        for line in batches.drain(..).flatten() {
-            line.write(&mut outputs);
+        for batch in batches.drain(..) {
+            for line in &batch {
+                line.write(&mut moment, &mut outputs);
+            }
+            spares.give(batch);
         }
         outputs.write(counts);
     }
@@ -85,7 +90,9 @@ struct Outputs {
 /// One sink.
 #[derive(Default)]
 struct Output {
-    text: String,
+    text: Vec<u8>,
+    /// Lines in `text`.
+    lines: u64,
     file: Option<Opened>,
 }
 
@@ -97,13 +104,15 @@ struct Opened {
 }
 
 impl Texts for Outputs {
-    fn of(&mut self, sink: &LogSink) -> &mut String {
+    fn of(&mut self, sink: &LogSink) -> &mut Vec<u8> {
         let known = self.all.iter().position(|(known, _)| known == sink);
         let at = known.unwrap_or_else(|| {
             self.all.push((sink.clone(), Output::default()));
             self.all.len() - 1
         });
-        &mut self.all[at].1.text
+        let output = &mut self.all[at].1;
+        output.lines += 1;
+        &mut output.text
     }
 }
 
@@ -121,7 +130,7 @@ impl Outputs {
             if output.text.is_empty() {
                 continue;
             }
-            let lines = output.text.bytes().filter(|byte| *byte == b'\n').count() as u64;
+            let lines = std::mem::take(&mut output.lines);
             match output.write(sink, self.standard) {
                 Ok(()) => {
                     counts.lines.fetch_add(lines, Ordering::Relaxed);
@@ -143,7 +152,7 @@ impl Outputs {
 
 impl Output {
     fn write(&mut self, sink: &LogSink, standard: bool) -> io::Result<()> {
-        let bytes = self.text.as_bytes();
+        let bytes = &self.text[..];
         match sink {
             LogSink::Stdout | LogSink::Stderr if !standard => Ok(()),
             LogSink::Stdout => {
@@ -201,13 +210,13 @@ mod tests {
         let sink = LogSink::File(path.to_str().unwrap().to_owned());
         let (mut outputs, counts) = outputs(true);
         for text in ["one\n", "two\n"] {
-            outputs.of(&sink).push_str(text);
+            outputs.of(&sink).extend_from_slice(text.as_bytes());
             outputs.write(&counts);
         }
         std::fs::rename(&path, folder.join("old.log")).unwrap();
         let opened = outputs.all[0].1.file.as_mut().unwrap();
         opened.seen = opened.seen.checked_sub(LOOK).unwrap();
-        outputs.of(&sink).push_str("three\n");
+        outputs.of(&sink).extend_from_slice(b"three\n");
         outputs.write(&counts);
         let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
         assert_eq!(text("old.log"), "one\ntwo\n");
@@ -225,7 +234,9 @@ mod tests {
         let sink = LogSink::File("/dev/full".to_owned());
         let (mut outputs, counts) = outputs(true);
         for failed in 1..=2 {
-            outputs.of(&sink).push_str("one\ntwo\n");
+            for text in ["one\n", "two\n"] {
+                outputs.of(&sink).extend_from_slice(text.as_bytes());
+            }
             outputs.write(&counts);
             let want = format!("lines: 0\naccess_log.failed: {}\n", failed * 2);
             assert!(counts.text(0).contains(&want));

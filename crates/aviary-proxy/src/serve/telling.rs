@@ -12,7 +12,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::otlp::{Counts, Exporter, Lookup};
-use crate::record::{Queue, Queues, writer};
+use crate::record::{Queue, Queues, Spares, writer};
 use crate::snapshot::Snapshot;
 use crate::{Config, ProxyKind};
 
@@ -53,7 +53,8 @@ pub(super) fn start(
 ) -> io::Result<(Queues, Told, Tellers)> {
     let (lines, to_write) = Queue::new();
     let (spans, to_export) = Queue::new();
-    let (written, logged) = writer::start(to_write, config.access_log)?;
+    let spares = Spares::default();
+    let (written, logged) = writer::start(to_write, spares.clone(), config.access_log)?;
     let marked = config.kind == ProxyKind::Sidecar;
     let exporter = Exporter::new(
         to_export,
@@ -71,7 +72,12 @@ pub(super) fn start(
         logged,
         exporter: tokio::spawn(Box::pin(exporter.run())),
     };
-    Ok((Queues { lines, spans }, told, tellers))
+    let queues = Queues {
+        lines,
+        spares,
+        spans,
+    };
+    Ok((queues, told, tellers))
 }
 
 impl Tellers {

@@ -3,8 +3,10 @@
 use serde_json::Value as Json;
 
 use super::Entry;
-use super::operator::{Operator, Value};
+use super::operator::Operator;
 use super::parse::{Written, pieces};
+use super::put::{self, Form, quoted};
+use super::time::Moment;
 use super::values::Wanted;
 
 /// The machine that operators ask for; read once, when a format is compiled.
@@ -110,46 +112,66 @@ impl Format {
     }
 
     /// Appends the line of `entry`, with its end.
-    pub fn write(&self, entry: &Entry, line: &mut String) {
+    pub(super) fn write(&self, entry: &Entry, moment: &mut Moment, line: &mut Vec<u8>) {
         for piece in &self.pieces {
-            piece.write(entry, line);
+            piece.write(entry, moment, line);
         }
     }
 }
 
 impl Piece {
-    fn write(&self, entry: &Entry, line: &mut String) {
+    fn write(&self, entry: &Entry, moment: &mut Moment, line: &mut Vec<u8>) {
         match self {
-            Self::Text(text) => line.push_str(text),
+            Self::Text(text) => line.extend_from_slice(text.as_bytes()),
             Self::Value(operator, limit) => {
-                let value = operator.value(entry);
-                match value.text(*limit) {
-                    None => line.push('-'),
-                    Some(text) if operator.is_foreign() => put(&text, line),
-                    Some(text) => line.push_str(&text),
+                let start = line.len();
+                if !operator.put(entry, moment, line) {
+                    line.push(b'-');
+                    return;
+                }
+                let form = if operator.is_foreign() {
+                    Form::Escaped
+                } else {
+                    Form::Plain
+                };
+                put::settle(line, start, *limit, form);
+            }
+            Self::Typed(operator, _) if operator.is_number() => {
+                if !operator.put(entry, moment, line) {
+                    line.extend_from_slice(b"null");
                 }
             }
-            Self::Typed(operator, limit) => match operator.value(entry) {
-                Value::Number(number) => line.push_str(&number.to_string()),
-                other => match other.text(*limit) {
-                    None => line.push_str("null"),
-                    Some(text) => put_json(&text, line),
-                },
-            },
+            Self::Typed(operator, limit) => {
+                let start = line.len();
+                line.push(b'"');
+                if operator.put(entry, moment, line) {
+                    put::settle(line, start + 1, *limit, Form::Json);
+                } else {
+                    line.truncate(start);
+                    line.extend_from_slice(b"null");
+                }
+            }
             Self::Joined(pieces) => {
-                let mut whole = String::new();
+                line.push(b'"');
+                let start = line.len();
                 for piece in pieces {
-                    match piece {
-                        Self::Value(operator, limit) => {
-                            let value = operator.value(entry);
-                            let text = value.text(*limit);
-                            whole.push_str(text.as_deref().unwrap_or("-"));
-                        }
-                        other => other.write(entry, &mut whole),
-                    }
+                    piece.join(entry, moment, line);
                 }
-                put_json(&whole, line);
+                put::settle(line, start, None, Form::Json);
             }
+        }
+    }
+
+    /// The same within a JSON string, which is escaped as a whole.
+    fn join(&self, entry: &Entry, moment: &mut Moment, line: &mut Vec<u8>) {
+        let Self::Value(operator, limit) = self else {
+            return self.write(entry, moment, line);
+        };
+        let start = line.len();
+        if operator.put(entry, moment, line) {
+            put::settle(line, start, *limit, Form::Plain);
+        } else {
+            line.push(b'-');
         }
     }
 }
@@ -216,27 +238,4 @@ fn json_pieces(
         plain => push_text(into, &plain.to_string()),
     }
     Ok(())
-}
-
-fn quoted(text: &str) -> String {
-    Json::String(text.to_owned()).to_string()
-}
-
-fn put_json(text: &str, line: &mut String) {
-    line.push_str(&quoted(text));
-}
-
-/// Control characters and quotes are escaped: a client must not be able to write lines of its own.
-/// Envoy leaves quotes as they are.
-fn put(value: &str, line: &mut String) {
-    use std::fmt::Write as _;
-    for character in value.chars() {
-        match character {
-            '"' => line.push_str("\\\""),
-            control if control.is_control() => {
-                let _ = write!(line, "\\x{:02x}", u32::from(control));
-            }
-            other => line.push(other),
-        }
-    }
 }

@@ -1,14 +1,13 @@
 //! The operators of a format.
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::format::{Error, Host};
 use super::parse::Call;
-use super::time::Stamp;
+use super::time::{Moment, Stamp};
 use super::values::{Place, Wanted};
-use super::{Entry, Tls};
+use super::{Entry, Tls, put};
 
 /// One operator, with its argument understood.
 #[derive(Debug, Clone)]
@@ -28,37 +27,21 @@ pub(super) enum Operator {
     /// A number.
     Number(fn(&Entry) -> Option<u64>),
     /// A text; empty when absent.
-    Text(fn(&Entry) -> Cow<'_, str>),
+    Text(fn(&Entry) -> &str),
     /// A text that a client made up; empty when absent.
-    Foreign(fn(&Entry) -> Cow<'_, str>),
-}
-
-/// A value of one exchange.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Value<'a> {
-    Absent,
-    Number(u64),
-    Text(Cow<'a, str>),
-}
-
-impl Value<'_> {
-    /// As text of at most `limit` bytes; `None` when absent.
-    pub(super) fn text(&self, limit: Option<usize>) -> Option<Cow<'_, str>> {
-        let text = match self {
-            Self::Absent => return None,
-            Self::Number(number) => Cow::Owned(number.to_string()),
-            Self::Text(text) => Cow::Borrowed(&**text),
-        };
-        let limit = limit.unwrap_or(usize::MAX);
-        if text.len() <= limit {
-            return Some(text);
-        }
-        let end = (0..=limit)
-            .rev()
-            .find(|at| text.is_char_boundary(*at))
-            .unwrap_or_default();
-        Some(Cow::Owned(text.get(..end).unwrap_or_default().to_owned()))
-    }
+    Foreign(fn(&Entry) -> &str),
+    /// An address with its port.
+    Address(fn(&Entry) -> Option<SocketAddr>),
+    /// An address without its port.
+    Ip(fn(&Entry) -> Option<SocketAddr>),
+    /// Response flags, by their short or long names.
+    Flags { long: bool },
+    /// The trace, in hexadecimal.
+    TraceId,
+    /// The span, in hexadecimal.
+    SpanId,
+    /// The name of `grpc-status`.
+    Grpc(&'static [&'static str; 17]),
 }
 
 impl Operator {
@@ -125,14 +108,15 @@ impl Operator {
         )
     }
 
-    /// What it stands for in this exchange.
-    pub(super) fn value<'a>(&'a self, entry: &'a Entry) -> Value<'a> {
-        let text = match self {
-            Self::Number(find) => return find(entry).map_or(Value::Absent, Value::Number),
-            Self::Text(find) | Self::Foreign(find) => Some(find(entry)),
-            Self::Fixed(fixed) => fixed.as_deref().map(Cow::Borrowed),
-            Self::Start(stamp) => Some(Cow::Owned(stamp.text(entry.start))),
-            Self::QueryParameter { path, name } => parameter(entry, *path, name),
+    /// Whether the value is a number.
+    pub(super) fn is_number(&self) -> bool {
+        matches!(self, Self::Number(_))
+    }
+
+    /// Appends what it stands for in this exchange, as it is; whether there is something.
+    pub(super) fn put(&self, entry: &Entry, moment: &mut Moment, line: &mut Vec<u8>) -> bool {
+        let start = line.len();
+        match self {
             Self::Field {
                 first,
                 second,
@@ -142,15 +126,58 @@ impl Operator {
                 let found = values
                     .get(*first)
                     .or_else(|| second.and_then(|second| values.get(second)));
-                if *without_query {
-                    found.map(|text| Cow::Owned(text.split('?').next().unwrap_or("").to_owned()))
+                let found = found.unwrap_or_default();
+                let whole = if *without_query {
+                    found.split(|byte| *byte == b'?').next()
                 } else {
-                    found
+                    Some(found)
+                };
+                line.extend_from_slice(whole.unwrap_or_default());
+            }
+            Self::QueryParameter { path, name } => {
+                line.extend_from_slice(parameter(entry, *path, name).unwrap_or_default());
+            }
+            Self::Start(stamp) => stamp.put(entry.start, moment, line),
+            Self::Fixed(fixed) => {
+                line.extend_from_slice(fixed.as_deref().unwrap_or_default().as_bytes());
+            }
+            Self::Number(find) => {
+                if let Some(number) = find(entry) {
+                    put::number(number, line);
                 }
             }
-        };
-        text.filter(|text| !text.is_empty())
-            .map_or(Value::Absent, Value::Text)
+            Self::Text(find) | Self::Foreign(find) => {
+                line.extend_from_slice(find(entry).as_bytes());
+            }
+            Self::Address(find) => {
+                if let Some(address) = find(entry) {
+                    put::address(address, line);
+                }
+            }
+            Self::Ip(find) => {
+                if let Some(address) = find(entry) {
+                    put::ip(address.ip(), line);
+                }
+            }
+            Self::Flags { long: false } => {
+                line.extend_from_slice(entry.flags.text().as_bytes());
+            }
+            Self::Flags { long: true } => {
+                line.extend_from_slice(entry.flags.long_text().as_bytes());
+            }
+            Self::TraceId => {
+                if let Some(trace) = &entry.trace {
+                    line.extend_from_slice(&trace.trace_digits());
+                }
+            }
+            Self::SpanId => {
+                if let Some(trace) = &entry.trace {
+                    line.extend_from_slice(&trace.span_digits());
+                }
+            }
+            Self::Grpc(names) => put_status(entry, names, line),
+        }
+        line.len() > start
     }
 }
 
@@ -166,33 +193,38 @@ fn field(place: Place, argument: &str, wanted: &mut Wanted) -> Operator {
     }
 }
 
-fn parameter<'a>(entry: &'a Entry, path: usize, name: &str) -> Option<Cow<'a, str>> {
+fn parameter<'a>(entry: &'a Entry, path: usize, name: &str) -> Option<&'a [u8]> {
     let path = entry.values.get(path)?;
-    let (_, query) = path.split_once('?')?;
+    let (_, query) = split_once(path, b'?')?;
     query
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| Cow::Owned(value.to_owned()))
+        .split(|byte| *byte == b'&')
+        .filter_map(|pair| split_once(pair, b'='))
+        .find(|(key, _)| *key == name.as_bytes())
+        .map(|(_, value)| value)
+}
+
+fn split_once(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|byte| *byte == separator)?;
+    Some((bytes.get(..at)?, bytes.get(at + 1..)?))
 }
 
 fn grpc_status(argument: Option<&str>) -> Option<Operator> {
     let operator = match argument.unwrap_or("CAMEL_STRING") {
-        "CAMEL_STRING" => Operator::Text(|it| name_of(it, &CAMEL)),
-        "SNAKE_STRING" => Operator::Text(|it| name_of(it, &SNAKE)),
+        "CAMEL_STRING" => Operator::Grpc(&CAMEL),
+        "SNAKE_STRING" => Operator::Grpc(&SNAKE),
         "NUMBER" => Operator::Number(|it| it.grpc_status.number().map(u64::from)),
         _ => return None,
     };
     Some(operator)
 }
 
-fn name_of<'a>(entry: &Entry, names: &[&'a str; 17]) -> Cow<'a, str> {
+fn put_status(entry: &Entry, names: &[&str; 17], line: &mut Vec<u8>) {
     let Some(number) = entry.grpc_status.number() else {
-        return Cow::Borrowed("");
+        return;
     };
     match names.get(usize::from(number)) {
-        Some(name) => Cow::Borrowed(name),
-        None => Cow::Owned(number.to_string()),
+        Some(name) => line.extend_from_slice(name.as_bytes()),
+        None => put::number(u64::from(number), line),
     }
 }
 
@@ -270,67 +302,53 @@ fn port(address: Option<SocketAddr>) -> Option<u64> {
 }
 
 fn text(name: &str) -> Option<Operator> {
-    let find: fn(&Entry) -> Cow<'_, str> = match name {
+    let find: fn(&Entry) -> &str = match name {
         "REQUESTED_SERVER_NAME" => {
             return Some(Operator::Foreign(|it| {
-                let name = it.downstream_tls.server_name.as_deref();
-                Cow::Borrowed(name.unwrap_or_default())
+                it.downstream_tls.server_name.as_deref().unwrap_or_default()
             }));
         }
-        "PROTOCOL" => |it| Cow::Borrowed(it.protocol.unwrap_or_default()),
-        "UPSTREAM_PROTOCOL" => |it| Cow::Borrowed(it.upstream_protocol.unwrap_or_default()),
-        "RESPONSE_CODE_DETAILS" => |it| Cow::Borrowed(&it.details),
-        "CONNECTION_TERMINATION_DETAILS" => |it| Cow::Borrowed(&it.termination_details),
-        "RESPONSE_FLAGS" => |it| it.flags.text(),
-        "RESPONSE_FLAGS_LONG" => |it| it.flags.long_text(),
-        "UPSTREAM_TRANSPORT_FAILURE_REASON" => |it| Cow::Borrowed(&it.upstream_failure),
-        "UPSTREAM_CLUSTER" | "UPSTREAM_CLUSTER_RAW" => |it| Cow::Borrowed(&it.cluster),
-        "ROUTE_NAME" => |it| Cow::Borrowed(&it.route),
-        "TRACE_ID" => |it| {
-            Cow::Owned(
-                it.trace
-                    .map_or_else(String::new, |trace| trace.trace_text()),
-            )
-        },
-        "SPAN_ID" => |it| Cow::Owned(it.trace.map_or_else(String::new, |trace| trace.span_text())),
-        other => return address(other).or_else(|| tls(other)).map(Operator::Text),
+        "PROTOCOL" => |it| it.protocol.unwrap_or_default(),
+        "UPSTREAM_PROTOCOL" => |it| it.upstream_protocol.unwrap_or_default(),
+        "RESPONSE_CODE_DETAILS" => |it| &it.details,
+        "CONNECTION_TERMINATION_DETAILS" => |it| &it.termination_details,
+        "UPSTREAM_TRANSPORT_FAILURE_REASON" => |it| &it.upstream_failure,
+        "UPSTREAM_CLUSTER" | "UPSTREAM_CLUSTER_RAW" => |it| &it.cluster,
+        "ROUTE_NAME" => |it| &it.route,
+        "RESPONSE_FLAGS" => return Some(Operator::Flags { long: false }),
+        "RESPONSE_FLAGS_LONG" => return Some(Operator::Flags { long: true }),
+        "TRACE_ID" => return Some(Operator::TraceId),
+        "SPAN_ID" => return Some(Operator::SpanId),
+        other => return address(other).or_else(|| tls(other).map(Operator::Text)),
     };
     Some(Operator::Text(find))
 }
 
-fn address(name: &str) -> Option<fn(&Entry) -> Cow<'_, str>> {
-    let find: fn(&Entry) -> Cow<'_, str> = match name {
-        "UPSTREAM_HOST" | "UPSTREAM_REMOTE_ADDRESS" => |it| whole(it.upstream_host),
-        "UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => |it| ip(it.upstream_host),
-        "UPSTREAM_LOCAL_ADDRESS" => |it| whole(it.upstream_local),
-        "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" => |it| ip(it.upstream_local),
-        "DOWNSTREAM_LOCAL_ADDRESS" => |it| whole(it.downstream_local),
-        "DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT" => |it| ip(it.downstream_local),
-        "DOWNSTREAM_REMOTE_ADDRESS" => |it| whole(it.downstream_remote),
-        "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT" => |it| ip(it.downstream_remote),
-        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS" => |it| whole(it.downstream_direct_remote),
-        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT" => |it| ip(it.downstream_direct_remote),
+fn address(name: &str) -> Option<Operator> {
+    let whole = name.strip_suffix("_WITHOUT_PORT");
+    let find: fn(&Entry) -> Option<SocketAddr> = match whole.unwrap_or(name) {
+        "UPSTREAM_HOST" if whole.is_none() => |it| it.upstream_host,
+        "UPSTREAM_REMOTE_ADDRESS" => |it| it.upstream_host,
+        "UPSTREAM_LOCAL_ADDRESS" => |it| it.upstream_local,
+        "DOWNSTREAM_LOCAL_ADDRESS" => |it| it.downstream_local,
+        "DOWNSTREAM_REMOTE_ADDRESS" => |it| it.downstream_remote,
+        "DOWNSTREAM_DIRECT_REMOTE_ADDRESS" => |it| it.downstream_direct_remote,
         _ => return None,
     };
-    Some(find)
+    Some(match whole {
+        None => Operator::Address(find),
+        Some(_) => Operator::Ip(find),
+    })
 }
 
-fn whole(address: Option<SocketAddr>) -> Cow<'static, str> {
-    Cow::Owned(address.map_or_else(String::new, |address| address.to_string()))
-}
-
-fn ip(address: Option<SocketAddr>) -> Cow<'static, str> {
-    Cow::Owned(address.map_or_else(String::new, |address| address.ip().to_string()))
-}
-
-fn tls(name: &str) -> Option<fn(&Entry) -> Cow<'_, str>> {
-    let find: fn(&Entry) -> Cow<'_, str> = match name {
-        "DOWNSTREAM_TLS_VERSION" => |it| Cow::Borrowed(it.downstream_tls.version),
-        "DOWNSTREAM_TLS_CIPHER" => |it| Cow::Borrowed(it.downstream_tls.cipher),
+fn tls(name: &str) -> Option<fn(&Entry) -> &str> {
+    let find: fn(&Entry) -> &str = match name {
+        "DOWNSTREAM_TLS_VERSION" => |it| it.downstream_tls.version,
+        "DOWNSTREAM_TLS_CIPHER" => |it| it.downstream_tls.cipher,
         "DOWNSTREAM_PEER_URI_SAN" => |it| peer(&it.downstream_tls),
         "DOWNSTREAM_LOCAL_URI_SAN" => |it| local(&it.downstream_tls),
-        "UPSTREAM_TLS_VERSION" => |it| Cow::Borrowed(it.upstream_tls.version),
-        "UPSTREAM_TLS_CIPHER" => |it| Cow::Borrowed(it.upstream_tls.cipher),
+        "UPSTREAM_TLS_VERSION" => |it| it.upstream_tls.version,
+        "UPSTREAM_TLS_CIPHER" => |it| it.upstream_tls.cipher,
         "UPSTREAM_PEER_URI_SAN" => |it| peer(&it.upstream_tls),
         "UPSTREAM_LOCAL_URI_SAN" => |it| local(&it.upstream_tls),
         _ => return None,
@@ -338,10 +356,10 @@ fn tls(name: &str) -> Option<fn(&Entry) -> Cow<'_, str>> {
     Some(find)
 }
 
-fn peer(tls: &Tls) -> Cow<'_, str> {
-    Cow::Borrowed(tls.peer_uri_san.as_deref().unwrap_or_default())
+fn peer(tls: &Tls) -> &str {
+    tls.peer_uri_san.as_deref().unwrap_or_default()
 }
 
-fn local(tls: &Tls) -> Cow<'_, str> {
-    Cow::Borrowed(tls.local_uri_san.as_deref().unwrap_or_default())
+fn local(tls: &Tls) -> &str {
+    tls.local_uri_san.as_deref().unwrap_or_default()
 }

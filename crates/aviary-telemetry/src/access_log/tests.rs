@@ -3,18 +3,18 @@ use aviary_mesh::access_log::{Comparison, ISTIO_FORMAT, LogFilter};
 use super::*;
 
 /// One text, wherever it goes.
-impl Texts for String {
-    fn of(&mut self, _: &LogSink) -> &mut String {
+impl Texts for Vec<u8> {
+    fn of(&mut self, _: &LogSink) -> &mut Vec<u8> {
         self
     }
 }
 
 #[derive(Default)]
-struct Lines(Vec<(LogSink, String)>);
+struct Lines(Vec<(LogSink, Vec<u8>)>);
 
 impl Texts for Lines {
-    fn of(&mut self, sink: &LogSink) -> &mut String {
-        self.0.push((sink.clone(), String::new()));
+    fn of(&mut self, sink: &LogSink) -> &mut Vec<u8> {
+        self.0.push((sink.clone(), Vec::new()));
         &mut self.0.last_mut().unwrap().1
     }
 }
@@ -85,6 +85,12 @@ fn every() -> Chosen {
     Chosen(u32::MAX)
 }
 
+fn written(logs: &Logs, entry: &Entry) -> String {
+    let mut line = Vec::new();
+    logs.write(every(), entry, &mut Moment::default(), &mut line);
+    String::from_utf8(line).unwrap()
+}
+
 fn line(format: LogFormat, mut entry: Entry) -> String {
     let logs = Logs::new(&[log(format)], &host()).unwrap();
     if entry.protocol.is_some() {
@@ -94,9 +100,7 @@ fn line(format: LogFormat, mut entry: Entry) -> String {
         trailers.append("grpc-message", b"fine");
         logs.trailers(&trailers, &mut entry.values);
     }
-    let mut line = String::new();
-    logs.write(every(), &entry, &mut line);
-    line
+    written(&logs, &entry)
 }
 
 #[test]
@@ -251,9 +255,10 @@ fn write_hostile_header_stays_on_its_line() {
     head.fields.append("a", b"a\"\t[b");
     let mut entry = entry();
     logs.request(&head, &mut entry.values);
-    let mut line = String::new();
-    logs.write(every(), &entry, &mut line);
-    assert_eq!(line, "\"a\\\"\\x09[b\"\n{\"a\":\"a\\\"\\t[b\"}\n");
+    assert_eq!(
+        written(&logs, &entry),
+        "\"a\\\"\\x09[b\"\n{\"a\":\"a\\\"\\t[b\"}\n"
+    );
 }
 
 #[test]
@@ -303,9 +308,9 @@ fn choose_asks_the_filter_of_each_log() {
         code: 503,
         ..entry()
     };
-    logs.write(chosen, &failed, &mut lines);
+    logs.write(chosen, &failed, &mut Moment::default(), &mut lines);
     let file = |name: &str| LogSink::File(name.into());
-    let line = |text: &str| text.to_owned();
+    let line = |text: &str| text.as_bytes().to_vec();
     assert_eq!(
         lines.0,
         [
@@ -318,12 +323,13 @@ fn choose_asks_the_filter_of_each_log() {
 }
 
 #[test]
-fn clear_values_can_be_used_again() {
+fn renew_forgets_everything_of_the_earlier_exchange() {
     let logs = Logs::new(&[log(text("%REQ(:PATH)%"))], &host()).unwrap();
-    let mut entry = entry();
+    let mut entry = full();
     logs.request(&request(), &mut entry.values);
-    entry.values.clear();
-    let mut line = String::new();
-    logs.write(every(), &entry, &mut line);
-    assert_eq!(line, "-");
+    assert_eq!(written(&logs, &entry), "/reviews/0?x=1&user=jason");
+    entry.renew(SystemTime::UNIX_EPOCH);
+    assert_eq!(written(&logs, &entry), "-");
+    let new = Entry::new(SystemTime::UNIX_EPOCH);
+    assert_eq!(format!("{entry:?}"), format!("{new:?}"));
 }

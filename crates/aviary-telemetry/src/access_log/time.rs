@@ -1,7 +1,8 @@
 //! `%START_TIME(…)%`: a time written by a format like that of `strftime`, in UTC.
 
-use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
+
+use super::put::{number, padded};
 
 /// A compiled format.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(super) struct Stamp {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Text(char),
+    /// `%Y-%m-%dT%H:%M:%S`, which most formats have.
+    Iso,
     Year,
     ShortYear,
     Month,
@@ -62,14 +65,71 @@ const DAYS: [&str; 7] = [
     "Saturday",
 ];
 
-/// A time taken apart.
-struct Calendar {
+/// The parts that [`Part::Iso`] stands for.
+const ISO: [Part; 11] = [
+    Part::Year,
+    Part::Text('-'),
+    Part::Month,
+    Part::Text('-'),
+    Part::Day,
+    Part::Text('T'),
+    Part::Hour,
+    Part::Text(':'),
+    Part::Minute,
+    Part::Text(':'),
+    Part::Second,
+];
+
+/// A time taken apart; what is taken apart of one second serves all lines that began in it.
+#[derive(Debug, Clone)]
+pub struct Moment {
     since: Duration,
     days: u64,
     second: u64,
     year: u64,
     month: u64,
     day: u64,
+    iso: Vec<u8>,
+}
+
+impl Default for Moment {
+    fn default() -> Self {
+        Self::of(Duration::ZERO)
+    }
+}
+
+impl Moment {
+    fn of(since: Duration) -> Self {
+        let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+        let (year, month, day) = civil(days);
+        let mut moment = Self {
+            since,
+            days,
+            second,
+            year,
+            month,
+            day,
+            iso: Vec::new(),
+        };
+        let mut iso = Vec::with_capacity(19);
+        for part in ISO {
+            part.put(&moment, &mut iso);
+        }
+        moment.iso = iso;
+        moment
+    }
+
+    /// Goes to a time; times before 1970 become 1970.
+    fn go(&mut self, time: SystemTime) {
+        let since = time
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        if since.as_secs() == self.since.as_secs() {
+            self.since = since;
+        } else {
+            *self = Self::of(since);
+        }
+    }
 }
 
 impl Stamp {
@@ -86,29 +146,18 @@ impl Stamp {
                 parts.push(Part::Text(character));
             }
         }
+        if let Some(at) = parts.windows(ISO.len()).position(|these| *these == ISO) {
+            parts.splice(at..at + ISO.len(), [Part::Iso]);
+        }
         Some(Self { parts })
     }
 
-    /// The time in this format; times before 1970 are written as 1970.
-    pub(super) fn text(&self, time: SystemTime) -> String {
-        let since = time
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-        let (year, month, day) = civil(days);
-        let calendar = Calendar {
-            since,
-            days,
-            second,
-            year,
-            month,
-            day,
-        };
-        let mut text = String::with_capacity(32);
+    /// Appends the time in this format; times before 1970 are written as 1970.
+    pub(super) fn put(&self, time: SystemTime, moment: &mut Moment, line: &mut Vec<u8>) {
+        moment.go(time);
         for part in &self.parts {
-            part.write(&calendar, &mut text);
+            part.put(moment, line);
         }
-        text
     }
 }
 
@@ -176,41 +225,63 @@ fn digit(character: char) -> Option<u8> {
 }
 
 impl Part {
-    fn write(self, at: &Calendar, text: &mut String) {
+    fn put(self, at: &Moment, line: &mut Vec<u8>) {
         let hour = at.second / 3600;
-        let index = |number: u64| usize::try_from(number).unwrap_or_default();
-        let month = || MONTHS.get(index(at.month - 1)).copied().unwrap_or_default();
-        // The first of January 1970 was a Thursday.
-        let day = || {
-            DAYS.get(index((at.days + 4) % 7))
-                .copied()
-                .unwrap_or_default()
-        };
-        let _ = match self {
-            Self::Text(character) => write!(text, "{character}"),
-            Self::Year => write!(text, "{:04}", at.year),
-            Self::ShortYear => write!(text, "{:02}", at.year % 100),
-            Self::Month => write!(text, "{:02}", at.month),
-            Self::MonthName => write!(text, "{}", month()),
-            Self::ShortMonthName => write!(text, "{:.3}", month()),
-            Self::Day => write!(text, "{:02}", at.day),
-            Self::SpacedDay => write!(text, "{:2}", at.day),
-            Self::DayOfYear => write!(text, "{:03}", at.days - days_before(at.year) + 1),
-            Self::DayName => write!(text, "{}", day()),
-            Self::ShortDayName => write!(text, "{:.3}", day()),
-            Self::Hour => write!(text, "{hour:02}"),
-            Self::Hour12 => write!(text, "{:02}", (hour + 11) % 12 + 1),
-            Self::HalfDay => write!(text, "{}", if hour < 12 { "AM" } else { "PM" }),
-            Self::Minute => write!(text, "{:02}", at.second / 60 % 60),
-            Self::Second => write!(text, "{:02}", at.second % 60),
-            Self::Epoch => write!(text, "{}", at.since.as_secs()),
-            Self::Fraction(digits) => {
-                let nanos = format!("{:09}", at.since.subsec_nanos());
-                write!(text, "{:.*}", usize::from(digits), nanos)
+        match self {
+            Self::Text(character) => {
+                line.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
             }
-            Self::Offset => write!(text, "+0000"),
-            Self::Zone => write!(text, "UTC"),
-        };
+            Self::Iso => line.extend_from_slice(&at.iso),
+            Self::Year => line.extend_from_slice(&padded::<4>(at.year)),
+            Self::ShortYear => two(at.year, line),
+            Self::Month => two(at.month, line),
+            Self::MonthName => line.extend_from_slice(at.month_name().as_bytes()),
+            Self::ShortMonthName => line.extend_from_slice(&at.month_name().as_bytes()[..3]),
+            Self::Day => two(at.day, line),
+            Self::SpacedDay => {
+                if at.day < 10 {
+                    line.push(b' ');
+                }
+                number(at.day, line);
+            }
+            Self::DayOfYear => {
+                line.extend_from_slice(&padded::<3>(at.days - days_before(at.year) + 1));
+            }
+            Self::DayName => line.extend_from_slice(at.day_name().as_bytes()),
+            Self::ShortDayName => line.extend_from_slice(&at.day_name().as_bytes()[..3]),
+            Self::Hour => two(hour, line),
+            Self::Hour12 => two((hour + 11) % 12 + 1, line),
+            Self::HalfDay => line.extend_from_slice(if hour < 12 { b"AM" } else { b"PM" }),
+            Self::Minute => two(at.second / 60 % 60, line),
+            Self::Second => two(at.second % 60, line),
+            Self::Epoch => number(at.since.as_secs(), line),
+            Self::Fraction(3) => {
+                line.extend_from_slice(&padded::<3>(u64::from(at.since.subsec_millis())));
+            }
+            Self::Fraction(digits) => {
+                let nanos = padded::<9>(u64::from(at.since.subsec_nanos()));
+                let wanted = nanos.get(..usize::from(digits));
+                line.extend_from_slice(wanted.unwrap_or(&nanos));
+            }
+            Self::Offset => line.extend_from_slice(b"+0000"),
+            Self::Zone => line.extend_from_slice(b"UTC"),
+        }
+    }
+}
+
+fn two(number: u64, line: &mut Vec<u8>) {
+    line.extend_from_slice(&padded::<2>(number));
+}
+
+impl Moment {
+    fn month_name(&self) -> &'static str {
+        // Months are 1 to 12.
+        MONTHS[usize::try_from(self.month - 1).unwrap_or_default()]
+    }
+
+    fn day_name(&self) -> &'static str {
+        // The first of January 1970 was a Thursday.
+        DAYS[usize::try_from((self.days + 4) % 7).unwrap_or_default()]
     }
 }
 
@@ -243,7 +314,16 @@ mod tests {
 
     fn text(format: Option<&str>, millis: u64) -> String {
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-        Stamp::new(format).unwrap().text(time)
+        let mut line = Vec::new();
+        let mut moment = Moment::default();
+        // The second time from what was kept.
+        for _ in 0..2 {
+            line.clear();
+            Stamp::new(format)
+                .unwrap()
+                .put(time, &mut moment, &mut line);
+        }
+        String::from_utf8(line).unwrap()
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Header fields kept for the log, in one piece of memory.
 
-use std::borrow::Cow;
-
 use aviary_http::{Fields, Name, RequestHead, ResponseHead};
 
 /// What the formats of a chain name; a number stands for each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Wanted {
     all: Vec<(Place, Field)>,
+    /// A bit for each place of theirs.
+    places: u8,
 }
 
 /// Which head it is in.
@@ -62,6 +62,7 @@ impl Wanted {
         if let Some(number) = self.all.iter().position(|known| *known == wanted) {
             return number;
         }
+        self.places |= 1 << place as u8;
         self.all.push(wanted);
         self.all.len() - 1
     }
@@ -89,7 +90,7 @@ impl Wanted {
 
     /// Whether something of that head is wanted.
     pub(super) fn any_in(&self, place: Place) -> bool {
-        self.all.iter().any(|(it, _)| *it == place)
+        self.places & 1 << place as u8 != 0
     }
 
     pub(super) fn trailers(&self, trailers: &Fields, into: &mut Values) {
@@ -97,6 +98,9 @@ impl Wanted {
     }
 
     fn keep<'v>(&self, place: Place, into: &mut Values, find: impl Fn(&Field) -> Option<&'v [u8]>) {
+        if !self.any_in(place) {
+            return;
+        }
         if into.spans.len() < self.all.len() {
             into.spans.resize(self.all.len(), MISSING);
             into.bytes.reserve(16 * self.all.len());
@@ -135,9 +139,9 @@ impl Values {
         self.spans.clear();
     }
 
-    pub(super) fn get(&self, number: usize) -> Option<Cow<'_, str>> {
+    /// The value of a field, which may be no text.
+    pub(super) fn get(&self, number: usize) -> Option<&[u8]> {
         let (start, end) = *self.spans.get(number)?;
-        let value = self.bytes.get(start as usize..end as usize)?;
-        Some(String::from_utf8_lossy(value))
+        self.bytes.get(start as usize..end as usize)
     }
 }

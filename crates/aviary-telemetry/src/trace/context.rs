@@ -244,13 +244,23 @@ impl Context {
     }
 
     /// The trace id as 32 hexadecimal digits.
-    pub fn trace_text(&self) -> String {
-        format!("{:032x}", self.trace_id)
+    pub fn trace_digits(&self) -> [u8; 32] {
+        digits(self.trace_id)
     }
 
     /// The span id as 16 hexadecimal digits.
+    pub fn span_digits(&self) -> [u8; 16] {
+        digits(u128::from(self.span_id))
+    }
+
+    /// [`Self::trace_digits`] as text.
+    pub fn trace_text(&self) -> String {
+        String::from_utf8_lossy(&self.trace_digits()).into_owned()
+    }
+
+    /// [`Self::span_digits`] as text.
     pub fn span_text(&self) -> String {
-        format!("{:016x}", self.span_id)
+        String::from_utf8_lossy(&self.span_digits()).into_owned()
     }
 }
 

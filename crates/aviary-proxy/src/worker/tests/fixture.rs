@@ -15,7 +15,7 @@ use aviary_mesh::{
     ChainAction, Cluster, Discovery, Endpoint, EndpointSet, FilterChain, Listener, MeshConfig,
     Route, RouteTable, VirtualHost,
 };
-use aviary_telemetry::access_log::{Entry, Texts};
+use aviary_telemetry::access_log::{Entry, Moment, Texts};
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Empty, Full};
@@ -26,7 +26,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::super::*;
 use crate::otlp::Traced;
-use crate::record::{Line, Queue};
+use crate::record::{Line, Lines, Queue, Spares};
 
 /// A request's body.
 pub(super) type Body = BoxBody<Bytes, Infallible>;
@@ -221,10 +221,10 @@ pub(super) fn simple(address: SocketAddr, forward: Forward, cluster_at: &[Socket
 
 /// The lines of one sink or several.
 #[derive(Default)]
-struct Written(String);
+struct Written(Vec<u8>);
 
 impl Texts for Written {
-    fn of(&mut self, _: &LogSink) -> &mut String {
+    fn of(&mut self, _: &LogSink) -> &mut Vec<u8> {
         &mut self.0
     }
 }
@@ -232,16 +232,16 @@ impl Texts for Written {
 /// A line as it is written.
 pub(super) fn text(line: &Line) -> String {
     let mut written = Written::default();
-    line.write(&mut written);
-    written.0
+    line.write(&mut Moment::default(), &mut written);
+    String::from_utf8(written.0).unwrap()
 }
 
 /// A worker under test.
 pub(super) struct Proxy {
     pub(super) drain: CancellationToken,
     pub(super) queries: mpsc::Sender<Query>,
-    lines: mpsc::Receiver<Vec<Line>>,
-    waiting: VecDeque<Line>,
+    lines: mpsc::Receiver<Lines>,
+    waiting: VecDeque<Box<Line>>,
     pub(super) spans: mpsc::Receiver<Vec<Traced>>,
     publish: watch::Sender<Option<Arc<Snapshot>>>,
     task: tokio::task::JoinHandle<()>,
@@ -270,6 +270,7 @@ impl Proxy {
             queries: questions,
             queues: Queues {
                 lines: to_log,
+                spares: Spares::default(),
                 spans: to_export,
             },
             drain: drain.clone(),
@@ -312,12 +313,12 @@ impl Proxy {
         while self.waiting.is_empty() {
             self.waiting.extend(self.lines.recv().await.unwrap());
         }
-        self.waiting.pop_front().unwrap()
+        *self.waiting.pop_front().unwrap()
     }
 
     /// What the next log line is made from.
     pub(super) async fn line(&mut self) -> Entry {
-        *self.next_line().await.entry
+        self.next_line().await.entry
     }
 
     /// Waits for the end of a drain; tells how many lines and spans came that nobody has seen.
