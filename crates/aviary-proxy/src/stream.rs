@@ -65,6 +65,14 @@ impl Stream {
         }
     }
 
+    /// The socket, when nothing is encrypted and nothing was read ahead.
+    pub(crate) fn plain(&self) -> Option<&TcpStream> {
+        match &self.io {
+            Io::Plain(tcp) if self.seen.is_empty() => Some(tcp),
+            Io::Plain(_) | Io::Tls(_) => None,
+        }
+    }
+
     /// What the handshake said; `None` when nothing is encrypted.
     pub(crate) fn tls(&self) -> Option<&Rc<Peer>> {
         match &self.io {

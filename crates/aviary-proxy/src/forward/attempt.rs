@@ -280,10 +280,12 @@ impl<'a> Attempt<'a> {
         if down.poll_gone(cx).is_ready() {
             return Poll::Ready(Err(Failure::Gone));
         }
+        let behind = self.lease.as_ref().map_or(0, Lease::behind);
+        let awaits_client = !self.sent && behind == 0 && down.is_http1();
         let doing = Doing {
-            moved: course.body.received,
+            moved: course.body.received - behind as u64,
             requested: self.sent,
-            awaits_client: !self.sent && down.is_http1() && down.data().is_empty(),
+            awaits_client: awaits_client && down.data().is_empty(),
         };
         let late = course.clock.poll(cx, down.timer(), doing);
         late.map(|late| Err(Failure::Late(late)))
@@ -321,8 +323,9 @@ impl<'a> Attempt<'a> {
             if down.poll_gone(cx).is_ready() {
                 return Poll::Ready(Err(Ended::Client(Error::Closed)));
             }
+            let behind = self.lease.as_ref().map_or(0, Lease::behind);
             let doing = Doing {
-                moved: course.body.received + exchange.sent,
+                moved: course.body.received - behind as u64 + exchange.sent,
                 requested: self.sent,
                 awaits_client: false,
             };

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use aviary_http::Fields;
 use bytes::{Bytes, BytesMut};
+use tokio::net::TcpStream;
 
 use super::clock::{Clock, Doing};
 use crate::http::body::{Error, Fill, Kept, Side, Sink, Source, poll_move};
@@ -183,5 +184,18 @@ impl Source for Joined<'_, '_> {
     fn trailers(&mut self) -> Option<Fields> {
         // What is kept as a whole had its end read already; its trailers are the client's still.
         self.down.trailers()
+    }
+
+    fn direct(&mut self) -> Option<(&TcpStream, u64)> {
+        if self.body.ahead.0.is_empty() && self.body.streams {
+            self.down.direct()
+        } else {
+            None
+        }
+    }
+
+    fn took(&mut self, count: usize) {
+        self.down.took(count);
+        self.passed(count);
     }
 }

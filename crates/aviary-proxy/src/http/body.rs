@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use aviary_http::Fields;
 use aviary_http::http2::{End, Reason};
 use bytes::Bytes;
+use tokio::net::TcpStream;
 
 /// Why a message broke off.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +66,15 @@ pub(crate) trait Source {
 
     /// What came after the body.
     fn trailers(&mut self) -> Option<Fields>;
+
+    /// The socket from which the rest of the body comes as it is, and how many bytes that is. `None`
+    /// where some of it was read ahead, or it comes in another form, or nobody knows its length.
+    fn direct(&mut self) -> Option<(&TcpStream, u64)> {
+        None
+    }
+
+    /// So many bytes were taken from that socket.
+    fn took(&mut self, _count: usize) {}
 }
 
 /// Where a body goes.
@@ -75,6 +85,16 @@ pub(crate) trait Sink {
         cx: &mut Context<'_>,
         source: &mut impl Source,
     ) -> Poll<Result<usize, Error>>;
+
+    /// Moves bytes of `source` on inside the kernel; ready with their number when any went out.
+    /// `None` where that cannot be, or is not worth it.
+    fn poll_splice(
+        &mut self,
+        _cx: &mut Context<'_>,
+        _source: &mut impl Source,
+    ) -> Option<Poll<Result<usize, Side>>> {
+        None
+    }
 
     /// Ends the body. What goes out is in order; it is not flushed.
     ///
@@ -128,6 +148,10 @@ pub(crate) fn poll_move(
     moved: &mut u64,
 ) -> Poll<Result<(), Side>> {
     while !sink.is_ended() {
+        if let Some(spliced) = sink.poll_splice(cx, source) {
+            *moved += ready!(spliced)? as u64;
+            continue;
+        }
         match source.poll_fill(cx).map_err(Side::Source)? {
             Poll::Ready(Fill::Data) => {
                 let last = source.is_last().then(|| source.data().len());

@@ -5,8 +5,9 @@ use std::task::{Context, Poll};
 use aviary_http::http2::Reason;
 use aviary_http::{Fields, Framing, Name, ResponseHead, Version};
 use bytes::Bytes;
+use tokio::net::TcpStream;
 
-use super::body::{Error, Fill, Kept, Sink, Source, poll_move};
+use super::body::{Error, Fill, Kept, Side, Sink, Source, poll_move};
 use super::timer::Timer;
 use super::{http1, http2};
 
@@ -69,7 +70,7 @@ impl Downstream<'_> {
         let mut body = Kept(if bodiless { Bytes::new() } else { body });
         std::future::poll_fn(|cx| poll_move(cx, &mut body, self, &mut 0))
             .await
-            .map_err(super::body::Side::into_error)
+            .map_err(Side::into_error)
     }
 
     /// Reads away what has come of a request that is answered without it. When more is to come,
@@ -167,6 +168,20 @@ impl Source for Downstream<'_> {
             Self::Http2(stream, _) => stream.trailers(),
         }
     }
+
+    fn direct(&mut self) -> Option<(&TcpStream, u64)> {
+        match self {
+            Self::Http1(connection, _) => connection.direct(),
+            Self::Http2(..) => None,
+        }
+    }
+
+    fn took(&mut self, count: usize) {
+        match self {
+            Self::Http1(connection, _) => connection.took(count),
+            Self::Http2(..) => {}
+        }
+    }
 }
 
 impl Sink for Downstream<'_> {
@@ -178,6 +193,17 @@ impl Sink for Downstream<'_> {
         match self {
             Self::Http1(connection, _) => connection.poll_send(cx, source),
             Self::Http2(stream, _) => stream.poll_send(cx, source),
+        }
+    }
+
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut impl Source,
+    ) -> Option<Poll<Result<usize, Side>>> {
+        match self {
+            Self::Http1(connection, _) => connection.poll_splice(cx, source),
+            Self::Http2(..) => None,
         }
     }
 

@@ -6,10 +6,11 @@ use std::task::{Context, Poll};
 
 use aviary_http::{Fields, Framing, Name, RequestHead, ResponseHead, Version};
 use aviary_telemetry::recorder::GrpcStatus;
+use tokio::net::TcpStream;
 
 use super::Upstream;
 use super::pool::{Found, Host, Pooled};
-use crate::http::body::{Error, Fill, Sink, Source};
+use crate::http::body::{Error, Fill, Side, Sink, Source};
 use crate::http::http2;
 use crate::http::tunnel::Tunnel;
 use crate::tls::Peer;
@@ -147,6 +148,14 @@ impl Lease {
         }
     }
 
+    /// Bytes of the request's body that were taken from the client and are not out yet.
+    pub(crate) fn behind(&self) -> usize {
+        match &self.carrier {
+            Carrier::Http1(pooled) => pooled.connection.behind(),
+            Carrier::Http2(_) | Carrier::Gone => 0,
+        }
+    }
+
     /// The socket with what was read from it, after a 101.
     pub(crate) fn into_tunnel(mut self) -> Option<Box<Tunnel>> {
         match std::mem::replace(&mut self.carrier, Carrier::Gone) {
@@ -227,6 +236,20 @@ impl Source for Lease {
         }
         trailers
     }
+
+    fn direct(&mut self) -> Option<(&TcpStream, u64)> {
+        match &mut self.carrier {
+            Carrier::Http1(pooled) => pooled.connection.direct(),
+            Carrier::Http2(_) | Carrier::Gone => None,
+        }
+    }
+
+    fn took(&mut self, count: usize) {
+        match &mut self.carrier {
+            Carrier::Http1(pooled) => pooled.connection.took(count),
+            Carrier::Http2(_) | Carrier::Gone => {}
+        }
+    }
 }
 
 impl Sink for Lease {
@@ -239,6 +262,17 @@ impl Sink for Lease {
             Carrier::Http1(pooled) => pooled.connection.poll_send(cx, source),
             Carrier::Http2(stream) => stream.poll_send(cx, source),
             Carrier::Gone => Poll::Ready(Err(Error::Closed)),
+        }
+    }
+
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut impl Source,
+    ) -> Option<Poll<Result<usize, Side>>> {
+        match &mut self.carrier {
+            Carrier::Http1(pooled) => pooled.connection.poll_splice(cx, source),
+            Carrier::Http2(_) | Carrier::Gone => None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod fixture;
 mod http;
+mod bodies;
 mod policy;
 mod certificates;
 mod tcp;

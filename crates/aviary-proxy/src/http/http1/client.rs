@@ -6,12 +6,13 @@ use std::task::{Context, Poll, ready};
 
 use aviary_http::parse::{self, Scanner};
 use aviary_http::{Fields, Framing, RequestHead, ResponseHead};
+use tokio::net::TcpStream;
 
 use super::receive::Receive;
 use super::send::Send;
 use super::wire::Wire;
 use super::{INTERIM_LIMIT, LIMITS};
-use crate::http::body::{Error, Fill, Sink, Source};
+use crate::http::body::{Error, Fill, Side, Sink, Source};
 use crate::http::buffer::Buffer;
 use crate::stream::Stream;
 use crate::tls::Peer;
@@ -129,6 +130,11 @@ impl Connection {
         Ok(end)
     }
 
+    /// Bytes of the request's body that were taken from the client and are not out yet.
+    pub(crate) fn behind(&self) -> usize {
+        self.send.behind()
+    }
+
     /// Whether another request can be sent: the exchange is over on both sides, and nothing came
     /// that nobody asked for.
     pub(crate) fn is_reusable(&self) -> bool {
@@ -171,6 +177,14 @@ impl Source for Connection {
     fn trailers(&mut self) -> Option<Fields> {
         self.receive.trailers()
     }
+
+    fn direct(&mut self) -> Option<(&TcpStream, u64)> {
+        self.receive.direct(&mut self.wire)
+    }
+
+    fn took(&mut self, count: usize) {
+        self.receive.took(count);
+    }
 }
 
 impl Sink for Connection {
@@ -180,6 +194,14 @@ impl Sink for Connection {
         source: &mut impl Source,
     ) -> Poll<Result<usize, Error>> {
         self.send.poll_send(&mut self.wire, cx, source)
+    }
+
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut impl Source,
+    ) -> Option<Poll<Result<usize, Side>>> {
+        self.send.poll_splice(&self.wire, cx, source)
     }
 
     fn end(&mut self, trailers: Option<&Fields>) -> Result<(), Error> {

@@ -4,6 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use aviary_http::body::{Decoder, Step};
 use aviary_http::{Fields, Framing};
+use tokio::net::TcpStream;
 
 use super::wire::Wire;
 use crate::http::body::{Error, Fill};
@@ -88,6 +89,22 @@ impl Receive {
         if self.ready == 0 && self.decoder.is_done() {
             self.ended = true;
         }
+    }
+
+    /// The socket from which the rest comes as it is, and how many bytes that is.
+    pub(super) fn direct<'a>(&self, wire: &'a mut Wire) -> Option<(&'a TcpStream, u64)> {
+        let left = self.decoder.remaining().filter(|left| *left > 0)?;
+        if self.ready > 0 || !wire.input.is_empty() {
+            return None;
+        }
+        wire.input.release();
+        Some((wire.stream.plain()?, left))
+    }
+
+    /// So many bytes were taken from there.
+    pub(super) fn took(&mut self, count: usize) {
+        self.decoder.advance(count as u64);
+        self.ended |= self.decoder.is_done();
     }
 
     /// Nothing comes after the bytes that are there.

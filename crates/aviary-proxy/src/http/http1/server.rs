@@ -9,12 +9,13 @@ use std::time::Duration;
 use aviary_http::parse::{self, Limits, Scanner};
 use aviary_http::{Connection as Said, Fields, Framing, RequestHead, ResponseHead, Version};
 use tokio::io::AsyncWrite as _;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::receive::Receive;
 use super::send::Send;
 use super::wire::Wire;
-use crate::http::body::{Error, Fill, Sink, Source};
+use crate::http::body::{Error, Fill, Side, Sink, Source};
 use crate::http::buffer::Buffer;
 use crate::http::ending::Ending;
 use crate::http::heads;
@@ -324,6 +325,17 @@ impl Source for Connection {
     fn trailers(&mut self) -> Option<Fields> {
         self.receive.trailers()
     }
+
+    fn direct(&mut self) -> Option<(&TcpStream, u64)> {
+        if self.expects_continue || !self.wire.output.is_empty() {
+            return None;
+        }
+        self.receive.direct(&mut self.wire)
+    }
+
+    fn took(&mut self, count: usize) {
+        self.receive.took(count);
+    }
 }
 
 impl Sink for Connection {
@@ -333,6 +345,14 @@ impl Sink for Connection {
         source: &mut impl Source,
     ) -> Poll<Result<usize, Error>> {
         self.send.poll_send(&mut self.wire, cx, source)
+    }
+
+    fn poll_splice(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut impl Source,
+    ) -> Option<Poll<Result<usize, Side>>> {
+        self.send.poll_splice(&self.wire, cx, source)
     }
 
     fn end(&mut self, trailers: Option<&Fields>) -> Result<(), Error> {
