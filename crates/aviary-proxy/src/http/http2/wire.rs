@@ -29,6 +29,8 @@ pub(super) struct Wire {
     core: Shared,
     input: Buffer,
     epoch: Instant,
+    /// Much flows: the last read filled all of its room.
+    wide: bool,
     /// Bytes read since the neighbours had their turn.
     read: usize,
     /// Bytes were written and not flushed.
@@ -43,6 +45,7 @@ impl Wire {
             core: Core::new(config),
             input: Buffer::default(),
             epoch: Instant::now(),
+            wide: false,
             read: 0,
             is_dirty: false,
             waits: Waits::No,
@@ -99,7 +102,13 @@ impl Wire {
                 give_way(cx);
                 break;
             }
-            let mut buffer = ReadBuf::new(self.input.room());
+            let room = if self.wide {
+                self.input.wide_room()
+            } else {
+                self.input.room()
+            };
+            let size = room.len();
+            let mut buffer = ReadBuf::new(room);
             let read = Pin::new(&mut self.socket).poll_read(cx, &mut buffer);
             let count = buffer.filled().len();
             match read {
@@ -114,6 +123,7 @@ impl Wire {
                 }
             }
             self.input.filled(count);
+            self.wide = count == size;
             self.read += count;
             woke |= self.take_in();
         }
