@@ -12,9 +12,6 @@ pub(crate) fn listener(listener: &Listener) -> Option<String> {
     let chains = listener.chains.iter().chain(&listener.default_chain);
     let mut ignored = chains.filter_map(|chain| {
         let place = match &chain.action {
-            ChainAction::Tcp(tcp) if tcp.max_duration.is_some() => {
-                "tcp_proxy.max_downstream_connection_duration"
-            }
             ChainAction::Tcp(tcp) if tcp.connect_attempts > 1 => "tcp_proxy.max_connect_attempts",
             ChainAction::Http(http) if http.http2.keepalive.is_some() => {
                 "http2_protocol_options.connection_keepalive"
@@ -31,31 +28,30 @@ pub(crate) fn listener(listener: &Listener) -> Option<String> {
 
 /// Why a cluster cannot be served as it says, with the place in it.
 pub(crate) fn cluster(cluster: &Cluster) -> Option<String> {
-    let place = if cluster.max_connection_duration.is_some() {
-        "common_http_protocol_options.max_connection_duration"
-    } else if cluster.http2.keepalive.is_some() {
-        "http2_protocol_options.connection_keepalive"
-    } else {
-        return None;
-    };
-    Some(format!("{place}: is not supported"))
+    let keepalive = cluster.http2.keepalive.is_some();
+    keepalive.then(|| "http2_protocol_options.connection_keepalive: is not supported".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use aviary_mesh::listener::PingKeepalive;
+
     use super::*;
 
     #[test]
-    fn cluster_with_an_age_limit_of_connections_is_refused_with_its_place() {
+    fn cluster_with_pings_is_refused_with_its_place() {
         let mut it = Cluster::default();
         assert_eq!(cluster(&it), None);
-        it.max_connection_duration = Some(Duration::from_secs(1));
+        it.http2.keepalive = Some(PingKeepalive {
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+        });
         assert!(
             cluster(&it)
                 .unwrap()
-                .starts_with("common_http_protocol_options.max")
+                .starts_with("http2_protocol_options.connection_keepalive")
         );
     }
 }

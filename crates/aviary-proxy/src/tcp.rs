@@ -15,6 +15,7 @@ use aviary_mesh::resolve::hash_address;
 use aviary_telemetry::{Flags, Protocol};
 use rand::RngCore as _;
 use tokio::io::AsyncWriteExt as _;
+use tokio::time::Instant;
 
 use crate::connection::{Identity, Link};
 use crate::record::Exchange;
@@ -35,6 +36,7 @@ pub(crate) async fn serve(
     client: Stream,
 ) {
     let worker = &link.worker;
+    let end = chain.max_duration.map(|limit| Instant::now() + limit);
     let mut exchange = Exchange::begin(link, identity, Protocol::Tcp);
     let branch = worker.random(|rng| chain.branch(rng.next_u64()));
     let cluster = branch.map_or("", |branch| branch.cluster.as_str());
@@ -50,7 +52,7 @@ pub(crate) async fn serve(
     match connect(link, upstream, chain.hash_source_ip, &mut exchange).await {
         Ok((endpoint, _permit)) => {
             exchange.tell_tcp(false);
-            pass(client, endpoint, chain.idle_timeout, &mut exchange).await;
+            pass(client, endpoint, chain.idle_timeout, end, &mut exchange).await;
         }
         Err(reply) => {
             tracing::debug!(%cluster, details = %reply.details, "no connection");
@@ -91,7 +93,7 @@ async fn connect(
         if let Some(keepalive) = &policy.keepalive {
             socket::probe(&tcp, keepalive);
         }
-        upstream.secure(worker, &choice.host, tcp).await
+        upstream.secure(worker, &choice.host, tcp, &[]).await
     };
     let reset = match tokio::time::timeout(policy.connect_timeout, connecting).await {
         Ok(Ok(stream)) => {
@@ -108,11 +110,12 @@ async fn connect(
     Err(Reply::reset(&reset, false))
 }
 
-/// Passes bytes both ways until both have ended, or nothing moved for `idle_timeout`.
+/// Passes bytes both ways until both have ended, nothing moved for `idle_timeout`, or `end` came.
 async fn pass(
     client: Stream,
     endpoint: Stream,
     idle_timeout: Option<Duration>,
+    end: Option<Instant>,
     exchange: &mut Exchange,
 ) {
     let counts = Counts::default();
@@ -120,8 +123,14 @@ async fn pass(
     let period = idle_timeout.map_or(TICK, |idle| idle.min(TICK));
     let mut tick = tokio::time::interval(period);
     let (mut moved, mut still) = (0, Duration::ZERO);
+    let mut over = pin!(tokio::time::sleep_until(end.unwrap_or_else(Instant::now)));
     loop {
         tokio::select! {
+            () = &mut over, if end.is_some() => {
+                (exchange.received, exchange.sent) = (counts.received.get(), counts.sent.get());
+                exchange.flag(Flags::DURATION_TIMEOUT);
+                return;
+            }
             result = &mut moving => {
                 (exchange.received, exchange.sent) = (counts.received.get(), counts.sent.get());
                 if let Err(error) = result {

@@ -1,8 +1,10 @@
 //! What is known of clusters at run time: it lives longer than any one configuration.
 
+mod host;
 mod lease;
 mod pool;
 pub(crate) mod report;
+mod spoken;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -21,8 +23,9 @@ use aviary_mesh::retry::Budget;
 use aviary_mesh::{Cluster, Discovery, Endpoint, MeshConfig};
 use rand::Rng;
 
+pub(crate) use host::{Active, Host};
 pub(crate) use lease::Lease;
-pub(crate) use pool::{Active, ConnectError, Host, words};
+pub(crate) use pool::{ConnectError, words};
 
 /// The clusters of one worker, by name.
 #[derive(Default)]
@@ -237,11 +240,12 @@ impl Upstream {
     fn sweep(&self, now: Duration) {
         const ENVOY_DEFAULT: Duration = Duration::from_hours(1);
         let idle = self.policy.borrow().idle_timeout.unwrap_or(ENVOY_DEFAULT);
+        let wear = self.wear(now);
         for slot in self.slots.borrow().iter() {
-            slot.host.sweep(now, idle);
+            slot.host.sweep(idle, wear);
         }
         self.strangers.borrow_mut().retain(|_, host| {
-            host.sweep(now, idle);
+            host.sweep(idle, wear);
             !host.is_unused()
         });
     }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use aviary_http::http2::Reason;
-use aviary_http::{RequestHead, ResponseHead};
+use aviary_http::{RequestHead, ResponseHead, Version};
 use aviary_mesh::retry;
 use aviary_telemetry::Flags;
 
@@ -99,7 +99,7 @@ impl<'a> Attempt<'a> {
     ) -> Result<(), Box<Broken>> {
         course.clock.try_begins(&self.forward.times);
         for stale in 0.. {
-            exchange.sends(self.connect(choice, course).await?);
+            exchange.sends(self.connect(choice, head.version(), course).await?);
             let Err(failure) = self.exchange(head, course, down, answer).await else {
                 course.clock.answered();
                 return Ok(());
@@ -114,13 +114,19 @@ impl<'a> Attempt<'a> {
         Err(Broken::last(retry::Outcome::Reset, reply).into())
     }
 
-    async fn connect(&mut self, choice: &Choice, course: &Course) -> Result<&Lease, Box<Broken>> {
+    async fn connect(
+        &mut self,
+        choice: &Choice,
+        version: Version,
+        course: &Course,
+    ) -> Result<&Lease, Box<Broken>> {
         let (worker, upstream) = (&self.forward.link.worker, &self.forward.upstream);
-        if let Some(lease) = upstream.open_connection(worker, &choice.host) {
+        let spoken = upstream.spoken(version);
+        if let Some(lease) = upstream.open_connection(worker, &choice.host, spoken) {
             return Ok(self.lease.insert(lease));
         }
         // Apart, so that a request that need not wait is small.
-        let connecting = Box::pin(upstream.connection(worker, &choice.host));
+        let connecting = Box::pin(upstream.connection(worker, &choice.host, spoken));
         let connected = match course.clock.connect_limit() {
             None => connecting.await,
             Some((limit, late)) => match tokio::time::timeout_at(limit, connecting).await {

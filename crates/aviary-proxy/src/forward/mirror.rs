@@ -51,7 +51,8 @@ async fn mirrored(link: Rc<Link>, upstream: Rc<Upstream>, head: RequestHead, bod
     };
     upstream.on_request();
     let _active = choice.host.enter();
-    let Ok(mut lease) = upstream.connection(worker, &choice.host).await else {
+    let spoken = upstream.spoken(head.version());
+    let Ok(mut lease) = upstream.connection(worker, &choice.host, spoken).await else {
         return;
     };
     if let Err(error) = deliver(&mut lease, &head, body).await {

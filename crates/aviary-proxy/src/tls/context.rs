@@ -84,8 +84,11 @@ impl ClientContext {
     ///
     /// # Errors
     /// When the endpoint breaks the protocol, is refused, or goes away.
-    pub(crate) async fn connect(&self, tcp: TcpStream) -> io::Result<Stream> {
+    pub(crate) async fn connect(&self, tcp: TcpStream, fallback: &[&[u8]]) -> io::Result<Stream> {
         let mut config = rustls::ClientConfig::clone(&self.config);
+        if config.alpn_protocols.is_empty() {
+            config.alpn_protocols = fallback.iter().map(|it| it.to_vec()).collect();
+        }
         if let Some(sessions) = &self.sessions {
             config.resumption = build::resumption(sessions, tcp.peer_addr()?);
         }
@@ -167,9 +170,8 @@ impl Contexts {
         }
         for cluster in mesh.clusters.values() {
             for tls in cluster.tls.all() {
-                let alpn = build::alpn_of(cluster.protocol, tls);
-                let old = previous.and_then(|it| it.like_client(tls, &alpn));
-                match client(&mut reader, tls, alpn, old.as_ref()) {
+                let old = previous.and_then(|it| it.like_client(tls));
+                match client(&mut reader, tls, old.as_ref()) {
                     Ok(context) => drop(contexts.clients.insert(place(tls), context)),
                     Err(problem) => {
                         let at = format!("cluster `{}`", cluster.name);
@@ -212,11 +214,10 @@ impl Contexts {
             .cloned()
     }
 
-    fn like_client(&self, tls: &Arc<UpstreamTls>, alpn: &[Vec<u8>]) -> Option<Arc<ClientContext>> {
-        let like = |it: &&Arc<ClientContext>| it.config.alpn_protocols == alpn;
-        let same = self.clients.get(&place(tls)).filter(like);
+    fn like_client(&self, tls: &Arc<UpstreamTls>) -> Option<Arc<ClientContext>> {
+        let same = self.clients.get(&place(tls));
         same.filter(|it| Arc::ptr_eq(&it.tls, tls))
-            .or_else(|| self.clients.values().filter(like).find(|it| it.tls == *tls))
+            .or_else(|| self.clients.values().find(|it| it.tls == *tls))
             .cloned()
     }
 }
@@ -258,7 +259,6 @@ fn server(
 fn client(
     reader: &mut Reader<'_>,
     tls: &Arc<UpstreamTls>,
-    alpn: Vec<Vec<u8>>,
     old: Option<&Arc<ClientContext>>,
 ) -> Result<Arc<ClientContext>, String> {
     let material = reader.material(&tls.certificates, tls.validation.as_ref())?;
@@ -272,7 +272,7 @@ fn client(
     let alike = old.filter(|it| it.material == material);
     let (config, own_uri) = match alike {
         Some(old) => (old.config.clone(), old.own_uri.clone()),
-        None => build::client(tls, &material, alpn)?,
+        None => build::client(tls, &material)?,
     };
     let sessions = match alike {
         Some(old) => old.sessions.clone(),

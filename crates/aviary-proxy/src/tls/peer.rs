@@ -35,6 +35,8 @@ pub(crate) struct Peer {
     pub(crate) version: &'static str,
     /// Cipher suite, as Envoy writes it.
     pub(crate) cipher: &'static str,
+    /// Both sides agreed on HTTP/2.
+    pub(crate) agreed_http2: bool,
 }
 
 /// The identity in a certificate, at the address that it has on this thread.

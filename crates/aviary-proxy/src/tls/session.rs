@@ -221,6 +221,7 @@ impl Session {
             cipher: state
                 .negotiated_cipher_suite()
                 .map_or("", |suite| peer::cipher_text(suite.suite())),
+            agreed_http2: state.alpn_protocol() == Some(b"h2"),
             subject: subject.map(Box::new),
         });
         Ok(())

@@ -9,7 +9,7 @@ use aviary_telemetry::recorder::GrpcStatus;
 use tokio::net::TcpStream;
 
 use super::Upstream;
-use super::pool::{Found, Host, Pooled};
+use super::host::{Found, Host, Pooled};
 use crate::http::body::{Error, Fill, Side, Sink, Source};
 use crate::http::http2;
 use crate::http::tunnel::Tunnel;
@@ -182,7 +182,8 @@ impl Drop for Lease {
                     stream.cancel();
                 }
                 drop(stream);
-                self.host.serve_waiting(self.upstream.most_requests());
+                let wear = self.upstream.wear(self.worker.recently());
+                self.host.serve_waiting(wear);
             }
             Carrier::Gone => {}
         }

@@ -3,21 +3,19 @@
 //! Source: Envoy's connection pools: a request without a connection is pending (limited per
 //! cluster); connections are limited per cluster too, but an endpoint may always have one.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use aviary_http::Version;
 use aviary_mesh::circuit::Resource;
-use aviary_mesh::cluster::UpstreamProtocol;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
+use super::host::{Found, Host, Open, Pooled, Shared, Waiter, Wear};
 use super::lease::{Http1, Lease};
-use super::{Permit, Upstream, count};
+use super::spoken::Spoken;
+use super::{Upstream, count};
 use crate::http::{http1, http2};
-use crate::life::Ticket;
 use crate::socket;
 use crate::stream::Stream;
 use crate::worker::Worker;
@@ -36,228 +34,20 @@ pub(crate) enum ConnectError {
     Refused(String),
 }
 
-/// What runs at one address of a cluster.
-pub(crate) struct Host {
-    address: SocketAddr,
-    /// It speaks the mesh's TLS.
-    pub(super) mesh_tls: Cell<bool>,
-    active: Cell<u32>,
-    connections: Cell<u32>,
-    connecting: Cell<usize>,
-    /// HTTP/1 connections that nobody uses, the one used last at the end.
-    #[expect(clippy::vec_box, reason = "one goes in and out without being copied")]
-    idle: RefCell<Vec<Box<Pooled>>>,
-    /// HTTP/2 connections.
-    shared: RefCell<Vec<Shared>>,
-    waiting: RefCell<VecDeque<oneshot::Sender<Result<Found, ConnectError>>>>,
-    retired: Cell<bool>,
-}
-
-/// An open HTTP/1 connection.
-pub(super) struct Pooled {
-    pub(super) connection: http1::client::Connection,
-    pub(super) served: u32,
-    idle_since: Duration,
-    open: Open,
-}
-
-impl Pooled {
-    /// The connection, and what counts it as open.
-    pub(super) fn into_parts(self) -> (http1::client::Connection, impl Sized + 'static) {
-        (self.connection, self.open)
-    }
-}
-
-/// An open HTTP/2 connection.
-struct Shared {
-    connection: http2::client::Connection,
-    served: u32,
-}
-
-/// A connection that a request may use.
-pub(super) enum Found {
-    Http1(Box<Pooled>),
-    Http2(http2::client::Connection),
-}
-
-/// Counts an open connection while it lives.
-struct Open {
-    host: Rc<Host>,
-    _permit: Permit,
-    _ticket: Ticket,
-}
-
-impl Open {
-    fn new(host: &Rc<Host>, permit: Permit, ticket: Ticket) -> Self {
-        host.connections.set(host.connections.get() + 1);
-        Self {
-            host: Rc::clone(host),
-            _permit: permit,
-            _ticket: ticket,
-        }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let connections = &self.host.connections;
-        connections.set(connections.get().saturating_sub(1));
-    }
-}
-
-/// Counts a request as under way at its endpoint while it lives.
-pub(crate) struct Active(Rc<Host>);
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.active.set(self.0.active.get().saturating_sub(1));
-    }
-}
-
-impl Host {
-    pub(super) fn new(address: SocketAddr) -> Self {
-        Self {
-            address,
-            mesh_tls: Cell::new(false),
-            active: Cell::new(0),
-            connections: Cell::new(0),
-            connecting: Cell::new(0),
-            idle: RefCell::default(),
-            shared: RefCell::default(),
-            waiting: RefCell::default(),
-            retired: Cell::new(false),
-        }
-    }
-
-    /// Where it is.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Requests under way.
-    pub(super) fn active(&self) -> u32 {
-        self.active.get()
-    }
-
-    /// Open connections.
-    pub(super) fn connections(&self) -> u32 {
-        self.connections.get()
-    }
-
-    /// Counts a request.
-    pub(crate) fn enter(self: &Rc<Self>) -> Active {
-        self.active.set(self.active.get() + 1);
-        Active(Rc::clone(self))
-    }
-
-    pub(super) fn is_unused(&self) -> bool {
-        self.connections.get() == 0 && self.active.get() == 0 && self.waiting.borrow().is_empty()
-    }
-
-    pub(super) fn retire(&self) {
-        self.retired.set(true);
-        self.renew();
-    }
-
-    /// Ends what is idle; requests to come open connections anew.
-    pub(super) fn renew(&self) {
-        // Dropped after the borrow: what is dropped counts itself out here.
-        let idle = std::mem::take(&mut *self.idle.borrow_mut());
-        let shared = std::mem::take(&mut *self.shared.borrow_mut());
-        drop((idle, shared));
-    }
-
-    pub(super) fn sweep(&self, now: Duration, idle: Duration) {
-        self.idle.borrow_mut().retain_mut(|pooled| {
-            now.saturating_sub(pooled.idle_since) < idle && pooled.connection.is_quiet()
-        });
-        self.shared
-            .borrow_mut()
-            .retain(|shared| shared.connection.is_open());
-    }
-
-    /// A connection that is good for another request: of idle ones the one used last.
-    fn find(&self, most: Option<u32>) -> Option<Found> {
-        let mut idle = self.idle.borrow_mut();
-        while let Some(mut pooled) = idle.pop() {
-            if pooled.connection.is_quiet() {
-                return Some(Found::Http1(pooled));
-            }
-        }
-        drop(idle);
-        let mut shared = self.shared.borrow_mut();
-        if shared.is_empty() {
-            return None;
-        }
-        shared.retain(|shared| shared.connection.is_open() && !is_spent(shared.served, most));
-        let least = shared
-            .iter_mut()
-            .filter(|shared| shared.connection.has_room())
-            .min_by_key(|shared| shared.connection.streams())?;
-        least.served += 1;
-        Some(Found::Http2(least.connection.clone()))
-    }
-
-    /// Gives a connection to the request that waited longest, or keeps it.
-    fn offer(&self, mut pooled: Box<Pooled>, now: Duration) {
-        loop {
-            let waiter = self.waiting.borrow_mut().pop_front();
-            let Some(waiter) = waiter else { break };
-            match waiter.send(Ok(Found::Http1(pooled))) {
-                Err(Ok(Found::Http1(unwanted))) => pooled = unwanted,
-                _ => return,
-            }
-        }
-        if !self.retired.get() {
-            pooled.idle_since = now;
-            self.idle.borrow_mut().push(pooled);
-        }
-    }
-
-    /// Serves those that wait from the streams that are free.
-    pub(super) fn serve_waiting(&self, most: Option<u32>) {
-        while !self.waiting.borrow().is_empty() {
-            let Some(found) = self.find(most) else { return };
-            let waiter = self.waiting.borrow_mut().pop_front();
-            if let Some(waiter) = waiter {
-                // A waiter that is gone does not need it.
-                let _ = waiter.send(Ok(found));
-            }
-        }
-    }
-
-    /// Tells the request that waited longest that there is no connection for it.
-    fn refuse(&self, error: &ConnectError) {
-        loop {
-            let waiter = self.waiting.borrow_mut().pop_front();
-            let Some(waiter) = waiter else { return };
-            if waiter.send(Err(error.clone())).is_ok() {
-                return;
-            }
-        }
-    }
-
-    /// Waiters that still want a connection.
-    fn wanted(&self) -> usize {
-        let mut waiting = self.waiting.borrow_mut();
-        waiting.retain(|waiter| !waiter.is_closed());
-        waiting.len()
-    }
-}
-
-/// Whether a connection has carried as many requests as it may.
-fn is_spent(served: u32, most: Option<u32>) -> bool {
-    most.is_some_and(|most| most > 0 && served >= most)
-}
-
 impl Upstream {
+    /// What a request of a client that came with `version` is sent by.
+    pub(crate) fn spoken(&self, version: Version) -> Spoken {
+        Spoken::of(self.policy.borrow().protocol, version)
+    }
+
     /// A connection to `host` that is open and good for another request.
     pub(crate) fn open_connection(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         host: &Rc<Host>,
+        spoken: Spoken,
     ) -> Option<Lease> {
-        let found = host.find(self.most_requests())?;
+        let found = host.find(spoken, self.wear(worker.recently()))?;
         Some(Lease::new(worker, self, host, found))
     }
 
@@ -269,28 +59,37 @@ impl Upstream {
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         host: &Rc<Host>,
+        spoken: Spoken,
     ) -> Result<Lease, ConnectError> {
-        if let Some(lease) = self.open_connection(worker, host) {
+        if let Some(lease) = self.open_connection(worker, host, spoken) {
             return Ok(lease);
         }
-        let found = self.wait(worker, host).await?;
+        let found = self.wait(worker, host, spoken).await?;
         Ok(Lease::new(worker, self, host, found))
     }
 
-    pub(super) fn most_requests(&self) -> Option<u32> {
-        self.policy.borrow().limits.max_requests_per_connection
+    pub(super) fn wear(&self, now: Duration) -> Wear {
+        let policy = self.policy.borrow();
+        Wear {
+            most: policy.limits.max_requests_per_connection,
+            age: policy.max_connection_duration,
+            now,
+        }
     }
 
     async fn wait(
         self: &Rc<Self>,
         worker: &Rc<Worker>,
         host: &Rc<Host>,
+        spoken: Spoken,
     ) -> Result<Found, ConnectError> {
         let _pending = self
             .acquire(Resource::Pending)
             .ok_or(ConnectError::Overflow)?;
         let (sender, receiver) = oneshot::channel();
-        host.waiting.borrow_mut().push_back(sender);
+        host.waiting
+            .borrow_mut()
+            .push_back(Waiter { spoken, sender });
         self.open_wanted(worker, host);
         // The sender is dropped unused only when the worker ends.
         receiver
@@ -300,49 +99,54 @@ impl Upstream {
 
     /// Opens as many connections as requests wait for, within the limits.
     pub(super) fn open_wanted(self: &Rc<Self>, worker: &Rc<Worker>, host: &Rc<Host>) {
-        let shared = self.policy.borrow().protocol == UpstreamProtocol::Http2;
-        loop {
-            let wanted = host.wanted();
-            let wanted = if shared { wanted.min(1) } else { wanted };
-            if host.connecting.get() >= wanted {
-                return;
+        for spoken in Spoken::ALL {
+            while host.connecting(spoken).get() < host.wanted(spoken) {
+                let permit = if host.connections.get() == 0 {
+                    self.acquire_anyway(Resource::Connection)
+                } else {
+                    match self.acquire(Resource::Connection) {
+                        Some(permit) => permit,
+                        None => return,
+                    }
+                };
+                let open = Open::new(host, permit, worker.gate().count());
+                let connecting = host.connecting(spoken);
+                connecting.set(connecting.get() + 1);
+                let (this, worker, host) = (Rc::clone(self), Rc::clone(worker), Rc::clone(host));
+                tokio::task::spawn_local(async move {
+                    this.open(worker, host, open, spoken).await;
+                });
             }
-            let permit = if host.connections.get() == 0 {
-                self.acquire_anyway(Resource::Connection)
-            } else {
-                match self.acquire(Resource::Connection) {
-                    Some(permit) => permit,
-                    None => return,
-                }
-            };
-            let open = Open::new(host, permit, worker.gate().count());
-            host.connecting.set(host.connecting.get() + 1);
-            let (this, worker, host) = (Rc::clone(self), Rc::clone(worker), Rc::clone(host));
-            tokio::task::spawn_local(async move { this.open(worker, host, open).await });
         }
     }
 
     /// Opens one connection for those that wait.
-    async fn open(self: Rc<Self>, worker: Rc<Worker>, host: Rc<Host>, open: Open) {
+    async fn open(self: Rc<Self>, worker: Rc<Worker>, host: Rc<Host>, open: Open, spoken: Spoken) {
         count(&self.counters.connects);
-        let opened = self.dial(&worker, &host).await;
-        host.connecting.set(host.connecting.get() - 1);
+        let opened = self.dial(&worker, &host, spoken).await;
+        let connecting = host.connecting(spoken);
+        connecting.set(connecting.get() - 1);
+        let since = worker.now();
         match opened {
             Ok(Dialled::Http1(connection)) => {
+                host.chose_http1.set(spoken == Spoken::Agreed);
                 let pooled = Pooled {
                     connection: *connection,
                     served: 0,
-                    idle_since: worker.now(),
+                    since,
+                    idle_since: since,
                     open,
                 };
-                host.offer(Box::new(pooled), worker.now());
+                host.offer(Box::new(pooled), since);
             }
             Ok(Dialled::Http2(connection, driver)) => {
+                host.chose_http1.set(false);
                 host.shared.borrow_mut().push(Shared {
                     connection,
                     served: 0,
+                    since,
                 });
-                host.serve_waiting(self.most_requests());
+                host.serve_waiting(self.wear(since));
                 if host.retired.get() {
                     host.shared.borrow_mut().clear();
                 }
@@ -351,7 +155,7 @@ impl Upstream {
             }
             Err(error) => {
                 count(&self.counters.connect_failures);
-                host.refuse(&error);
+                host.refuse(spoken, &error);
                 drop(open);
             }
         }
@@ -359,36 +163,41 @@ impl Upstream {
         self.open_wanted(&worker, &host);
     }
 
-    async fn dial(&self, worker: &Worker, host: &Host) -> Result<Dialled, ConnectError> {
+    async fn dial(
+        &self,
+        worker: &Worker,
+        host: &Host,
+        spoken: Spoken,
+    ) -> Result<Dialled, ConnectError> {
         let policy = self.policy();
         let connect = async {
-            let tcp = socket::connect(host.address, policy.source_address, worker.marks())
+            let tcp = socket::connect(host.address(), policy.source_address, worker.marks())
                 .await
                 .map_err(|error| ConnectError::Refused(words(&error)))?;
             if let Some(keepalive) = &policy.keepalive {
                 socket::probe(&tcp, keepalive);
             }
-            let secured = self.secure(worker, host, tcp).await;
+            let secured = self.secure(worker, host, tcp, spoken.offers()).await;
             let stream = secured.map_err(|error| ConnectError::Refused(words(&error)))?;
-            match policy.protocol {
-                UpstreamProtocol::Http2 => {
-                    let (connection, driver) = http2::client::Connection::start(stream);
-                    Ok(Dialled::Http2(connection, driver))
-                }
-                UpstreamProtocol::Http1
-                | UpstreamProtocol::Alpn
-                | UpstreamProtocol::Downstream
-                | UpstreamProtocol::Tcp => Ok(Dialled::Http1(Box::new(
-                    http1::client::Connection::new(stream),
-                ))),
+            let is_http2 = match spoken {
+                Spoken::Http1 => false,
+                Spoken::Http2 => true,
+                Spoken::Agreed => stream.tls().is_some_and(|peer| peer.agreed_http2),
+            };
+            if is_http2 {
+                let (connection, driver) = http2::client::Connection::start(stream);
+                return Ok(Dialled::Http2(connection, driver));
             }
+            let connection = http1::client::Connection::new(stream);
+            Ok(Dialled::Http1(Box::new(connection)))
         };
         tokio::time::timeout(policy.connect_timeout, connect)
             .await
             .unwrap_or(Err(ConnectError::TimedOut))
     }
 
-    /// A new connection as the cluster wants it: after a handshake when it speaks TLS.
+    /// A new connection as the cluster wants it: after a handshake when it speaks TLS, which
+    /// offers `alpn` where the cluster does not say what.
     ///
     /// # Errors
     /// When the endpoint cannot be trusted, or does not answer.
@@ -397,13 +206,14 @@ impl Upstream {
         worker: &Worker,
         host: &Host,
         tcp: TcpStream,
+        alpn: &[&[u8]],
     ) -> std::io::Result<Stream> {
         let policy = self.policy();
         let Some(tls) = policy.tls.of(host.mesh_tls.get()) else {
             return Ok(Stream::new(tcp));
         };
         let snapshot = worker.snapshot();
-        Box::pin(snapshot.tls().client(tls)?.connect(tcp)).await
+        Box::pin(snapshot.tls().client(tls)?.connect(tcp, alpn)).await
     }
 
     /// Takes a connection back after its exchange; `whole` when another request can go on it.
@@ -415,8 +225,9 @@ impl Upstream {
         whole: bool,
     ) {
         let Http1(pooled) = http1;
-        if whole && !self.retired.get() && !is_spent(pooled.served, self.most_requests()) {
-            host.offer(pooled, worker.recently());
+        let now = worker.recently();
+        if whole && !self.retired.get() && !self.wear(now).is_over(pooled.served, pooled.since) {
+            host.offer(pooled, now);
             return;
         }
         drop(pooled);

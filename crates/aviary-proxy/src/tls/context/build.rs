@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use aviary_mesh::cluster::UpstreamProtocol;
 use aviary_mesh::tls::{
     CipherSuite, DownstreamTls, Group, SanMatch, Settings, UpstreamTls, Validation, Version,
 };
@@ -70,22 +69,9 @@ pub(super) fn server(
     Ok((config, own_uri))
 }
 
-/// The application protocols offered: those configured, else the one that the cluster speaks.
-///
-/// Source: Envoy's fallback of its HTTP pools.
-pub(super) fn alpn_of(protocol: UpstreamProtocol, tls: &UpstreamTls) -> Vec<Vec<u8>> {
-    match protocol {
-        _ if !tls.settings.alpn.is_empty() => alpn(&tls.settings),
-        UpstreamProtocol::Http1 => vec![b"http/1.1".to_vec()],
-        UpstreamProtocol::Http2 => vec![b"h2".to_vec()],
-        _ => Vec::new(),
-    }
-}
-
 pub(super) fn client(
     tls: &UpstreamTls,
     material: &Material,
-    alpn: Vec<Vec<u8>>,
 ) -> Result<(ClientConfig, Option<Arc<str>>), String> {
     let provider = provider(&tls.settings);
     let mut judge = Judge {
@@ -108,7 +94,7 @@ pub(super) fn client(
         None => builder.with_no_client_auth(),
         Some(own) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own.key))),
     };
-    config.alpn_protocols = alpn;
+    config.alpn_protocols = alpn(&tls.settings);
     // Set for each connection, by its endpoint.
     config.resumption = Resumption::disabled();
     Ok((config, own_uri))

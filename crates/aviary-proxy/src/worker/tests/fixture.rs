@@ -308,6 +308,12 @@ impl Proxy {
         totals.text(Duration::ZERO)
     }
 
+    pub(super) async fn clusters(&self) -> String {
+        let (reply, answer) = oneshot::channel();
+        self.queries.send(Query::Clusters(reply)).await.unwrap();
+        answer.await.unwrap()
+    }
+
     /// The next log line.
     pub(super) async fn next_line(&mut self) -> Line {
         while self.waiting.is_empty() {

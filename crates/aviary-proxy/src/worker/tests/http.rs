@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use ::http::Request;
 use aviary_mesh::ChainAction;
+use aviary_mesh::cluster::UpstreamProtocol;
 use aviary_mesh::listener::Direction;
 use aviary_mesh::route::{HeaderEdits, Mirror, PathRewrite, Redirect, RouteAction};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -437,6 +438,63 @@ fn request_websocket_becomes_a_tunnel() {
 }
 
 #[test]
+fn request_goes_up_as_what_the_client_speaks_where_the_cluster_asks_for_that() {
+    on_worker_thread(async {
+        let (web, _) = named("reviews").await;
+        let (outer, inner) = (free_address(), free_address());
+        let mut inside = Proxy::start(simple(inner, forward_to(&[("c", 1)]), &[web])).await;
+        let mut alike = cluster("c");
+        alike.protocol = UpstreamProtocol::Downstream;
+        let plan = simple(outer, forward_to(&[("c", 1)]), &[]).cluster(alike, &[inner]);
+        let _outside = Proxy::start(plan).await;
+        let mut caller = Caller::connect(outer).await;
+        let stream = TcpStream::connect(outer).await.unwrap();
+        let (sender, driver) = h2::client::handshake(stream).await.unwrap();
+        tokio::task::spawn_local(driver);
+        for _ in 0..3 {
+            assert_eq!(caller.get("/").await.body, "reviews");
+            assert_eq!(inside.line().await.protocol, Some("HTTP/1.1"));
+            let request = Request::builder().uri("http://reviews:9080/x").body(());
+            let mut sender = sender.clone().ready().await.unwrap();
+            let (response, _) = sender.send_request(request.unwrap(), true).unwrap();
+            assert_eq!(response.await.unwrap().status(), 200);
+            assert_eq!(inside.line().await.protocol, Some("HTTP/2"));
+        }
+    });
+}
+
+#[test]
+fn connection_of_the_greatest_age_takes_no_other_request() {
+    on_worker_thread(async {
+        const AGE: Duration = Duration::from_millis(300);
+        for protocol in [UpstreamProtocol::Http1, UpstreamProtocol::Http2] {
+            let (web, _) = named("reviews").await;
+            let (outer, inner) = (free_address(), free_address());
+            let inside = Proxy::start(simple(inner, forward_to(&[("c", 1)]), &[web])).await;
+            let mut ageing = cluster("c");
+            ageing.protocol = protocol;
+            ageing.max_connection_duration = Some(AGE);
+            let plan = simple(outer, forward_to(&[("c", 1)]), &[]).cluster(ageing, &[inner]);
+            let outside = Proxy::start(plan).await;
+            let mut caller = Caller::connect(outer).await;
+            for round in 1..=3 {
+                assert_eq!(caller.get("/").await.status, 200);
+                assert_eq!(caller.get("/").await.status, 200);
+                let clusters = outside.clusters().await;
+                // A slow machine may need more.
+                let opened = clusters
+                    .lines()
+                    .find_map(|it| it.strip_prefix("c::cx_total::"));
+                let opened: u32 = opened.unwrap().parse().unwrap();
+                assert!(opened >= round, "{opened} after round {round}");
+                tokio::time::sleep(AGE).await;
+            }
+            drop(inside);
+        }
+    });
+}
+
+#[test]
 fn request_http2_goes_both_ways() {
     on_worker_thread(async {
         let (at, seen) = server(|request, _| async move {
@@ -446,7 +504,7 @@ fn request_http2_goes_both_ways() {
         .await;
         let (outer, inner) = (free_address(), free_address());
         let mut shared = cluster("c");
-        shared.protocol = aviary_mesh::cluster::UpstreamProtocol::Http2;
+        shared.protocol = UpstreamProtocol::Http2;
         let mut inbound = http_chain(Direction::Inbound, "in");
         inbound.server_name = "inner".into();
         let mut plan = simple(outer, forward_to(&[("c", 1)]), &[])
@@ -480,12 +538,6 @@ fn request_http2_goes_both_ways() {
         assert!(text(&line).contains("\"reviews:9080\""));
         assert_eq!(line.entry.protocol, Some("HTTP/2"));
         // Ten streams shared one connection between the two proxies.
-        let (reply, report) = tokio::sync::oneshot::channel();
-        proxy
-            .queries
-            .send(super::super::Query::Clusters(reply))
-            .await
-            .unwrap();
-        assert!(report.await.unwrap().contains("c::cx_total::1\n"));
+        assert!(proxy.clusters().await.contains("c::cx_total::1\n"));
     });
 }

@@ -205,15 +205,7 @@ fn overflow_third_request_is_503_uo() {
             tokio::task::yield_now().await;
         }
         let second = tokio::task::spawn_local(call());
-        let pending = || async {
-            let (reply, answer) = tokio::sync::oneshot::channel();
-            proxy
-                .queries
-                .send(super::super::Query::Clusters(reply))
-                .await
-                .unwrap();
-            answer.await.unwrap().contains("c::rq_pending_active::1")
-        };
+        let pending = || async { proxy.clusters().await.contains("c::rq_pending_active::1") };
         while !pending().await {
             tokio::task::yield_now().await;
         }

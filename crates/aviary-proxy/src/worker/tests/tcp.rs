@@ -1,6 +1,7 @@
 use aviary_mesh::ChainAction;
 use aviary_mesh::listener::{ChainMatch, Direction};
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -22,6 +23,31 @@ pub(super) async fn echo() -> SocketAddr {
         }
     });
     address
+}
+
+#[test]
+fn tcp_connection_of_the_greatest_age_is_closed() {
+    on_worker_thread(async {
+        let at = echo().await;
+        let address = free_address();
+        let mut chain = tcp_chain("c");
+        chain.max_duration = Some(Duration::from_millis(200));
+        let plan = Plan::default()
+            .listener(listener(address, ChainAction::Tcp(chain)))
+            .cluster(cluster("c"), &[at]);
+        let mut proxy = Proxy::start(plan).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let started = Instant::now();
+        stream.write_all(b"never ends").await.unwrap();
+        // The end, or a reset because the endpoint was not done.
+        let _ = stream.read(&mut [0; 1]).await;
+        assert!(started.elapsed() >= Duration::from_millis(150));
+        let line = proxy.line().await;
+        assert_eq!(
+            (line.received_bytes, line.flags.text().as_ref()),
+            (10, "DT")
+        );
+    });
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use aviary_mesh::cluster::UpstreamProtocol;
 use aviary_mesh::listener::{ChainMatch, Direction};
 use aviary_mesh::tls::{
     Certificate, ClusterTls, DownstreamTls, Private, Secret, SecretKind, Source, TlsMatch,
@@ -113,6 +114,39 @@ fn mesh_mtls_carries_requests_and_resumes() {
                 assert!(line.contains(&label), "{label}: {line}");
             }
             assert!(line.ends_with(" 4"), "{line}");
+        }
+    });
+}
+
+#[test]
+fn handshake_decides_what_is_spoken_where_the_cluster_leaves_it_open() {
+    on_worker_thread(async {
+        let authority = Authority::new();
+        for (offered, spoken) in [
+            (&["h2", "http/1.1"][..], "HTTP/2"),
+            (&["http/1.1"], "HTTP/1.1"),
+            (&[], "HTTP/1.1"),
+        ] {
+            let (web, _) = named("reviews").await;
+            let (inner, outer) = (free_address(), free_address());
+            let mut server = mesh_server(authority.pair(REVIEWS), authority.trust());
+            Arc::make_mut(&mut server).settings.alpn =
+                offered.iter().map(|it| (*it).to_owned()).collect();
+            let mut inside = Proxy::start(behind_tls(inner, server, web)).await;
+            let mut tls = mesh_client(Some(authority.pair(WEB)), authority.trust_in(REVIEWS));
+            Arc::make_mut(tls.fallback.as_mut().unwrap())
+                .settings
+                .alpn
+                .clear();
+            let mut plan = towards_tls(outer, tls, inner);
+            let cluster = Arc::make_mut(plan.0.clusters.get_mut("c").unwrap());
+            cluster.protocol = UpstreamProtocol::Alpn;
+            let _outside = Proxy::start(plan).await;
+            let mut caller = Caller::connect(outer).await;
+            for _ in 0..2 {
+                assert_eq!(caller.get("/").await.body, "reviews", "{offered:?}");
+                assert_eq!(inside.line().await.protocol, Some(spoken), "{offered:?}");
+            }
         }
     });
 }
