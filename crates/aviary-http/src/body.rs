@@ -6,7 +6,7 @@ mod tests;
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::message::Framing;
-use crate::parse::{Side, fields};
+use crate::parse::{Seen, Side, fields};
 
 /// Bytes of chunk extensions in one body.
 pub const EXTENSION_LIMIT: usize = 16 << 10;
@@ -251,7 +251,8 @@ fn trailers(held: &[u8]) -> Result<Option<Fields>, Error> {
         return Ok(None);
     }
     let mut into = Fields::new();
-    let read = fields(section, Side::Trailers, TRAILER_FIELD_LIMIT, &mut into);
+    let (limit, mut seen) = (TRAILER_FIELD_LIMIT, Seen::default());
+    let read = fields(section, 0, Side::Trailers, limit, &mut into, &mut seen);
     read.map_err(|error| {
         if error == Error::TooManyFields {
             Error::TrailersTooLarge

@@ -5,7 +5,7 @@ mod tests;
 
 use std::borrow::Cow;
 
-use crate::name::{Key, Name};
+use crate::name::{Key, Name, NameSet};
 
 /// One field line; all offsets are into [`Fields::bytes`].
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,8 @@ pub(crate) struct Line {
     pub(crate) end: u32,
     /// Number of the name.
     pub(crate) name: Name,
+    /// What tells names without a number apart, mostly; nothing for others.
+    pub(crate) tag: u16,
 }
 
 /// Fields in the order in which they came.
@@ -35,7 +37,9 @@ pub struct Fields {
     pub(crate) lines: Vec<Line>,
     /// A bit for each number of a name that a line may have: most fields that are asked for are
     /// not there.
-    pub(crate) present: u128,
+    present: [u64; 2],
+    /// The same for the tags of names without a number, as many as share a bit.
+    others: u64,
 }
 
 impl Fields {
@@ -48,13 +52,44 @@ impl Fields {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.lines.clear();
-        self.present = 0;
+        self.present = [0; 2];
+        self.others = 0;
+    }
+
+    /// Notes a line, whose bytes are there or will be.
+    #[inline]
+    pub(crate) fn add_line(&mut self, line: Line) {
+        if line.name == Name::Other {
+            self.others |= other_bit(line.tag);
+        } else {
+            let (place, bit) = line.name.place();
+            self.present[place] |= bit;
+        }
+        self.lines.push(line);
+    }
+
+    /// Takes the bytes of lines that were noted.
+    pub(crate) fn take_bytes(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// Whether a line may have the name.
     #[inline]
     fn may_have(&self, key: &Key<'_>) -> bool {
-        self.present & bit(key.name()) != 0
+        if key.name() == Name::Other {
+            self.others & other_bit(key.tag()) != 0
+        } else {
+            let (place, bit) = key.name().place();
+            self.present[place] & bit != 0
+        }
+    }
+
+    /// Whether there may be a field whose name is in the set. Names without a number are one.
+    #[inline]
+    pub fn may_have_any(&self, names: &NameSet) -> bool {
+        let [low, high] = names.words();
+        self.present[0] & low | self.present[1] & high != 0
+            || self.others != 0 && names.contains(Name::Other)
     }
 
     /// Number of field lines.
@@ -150,20 +185,18 @@ impl Fields {
             return false;
         }
         let Self { bytes, lines, .. } = self;
-        // Mostly there is none, or one.
+        // Mostly there is one.
         let Some(first) = lines.iter().position(|line| is(bytes, line, &key)) else {
             return false;
         };
-        let mut kept = first;
-        for at in first + 1..lines.len() {
-            if !is(bytes, &lines[at], &key) {
-                lines[kept] = lines[at];
-                kept += 1;
-            }
+        lines.remove(first);
+        let rest = lines.get(first..).unwrap_or_default();
+        if rest.iter().any(|line| is(bytes, line, &key)) {
+            lines.retain(|line| !is(bytes, line, &key));
         }
-        lines.truncate(kept);
         if key.name() != Name::Other {
-            self.present &= !bit(key.name());
+            let (place, bit) = key.name().place();
+            self.present[place] &= !bit;
         }
         true
     }
@@ -195,18 +228,13 @@ impl Fields {
     }
 
     /// Adds a field whose name is a token.
-    pub(crate) fn push(&mut self, name: Name, text: &[u8], value: &[u8]) {
-        let before = self.lines.len();
-        self.push_clean(name, text, value);
-        if let Some(line) = self.lines.get(before)
-            && !is_clean(value)
-        {
-            let start = line.value as usize;
-            for byte in &mut self.bytes[start..start + value.len()] {
-                if is_control(*byte) {
-                    *byte = b' ';
-                }
-            }
+    fn push(&mut self, name: Name, text: &[u8], value: &[u8]) {
+        if is_clean(value) {
+            self.push_clean(name, text, value);
+        } else {
+            let spaced = |byte: &u8| if is_control(*byte) { b' ' } else { *byte };
+            let value: Vec<u8> = value.iter().map(spaced).collect();
+            self.push_clean(name, text, &value);
         }
     }
 
@@ -223,15 +251,19 @@ impl Fields {
         let value_at = self.bytes.len();
         self.bytes.extend_from_slice(value);
         self.bytes.extend_from_slice(b"\r\n");
-        self.lines.push(Line {
+        let tag = match name {
+            Name::Other => Name::tagged(text).1,
+            _ => 0,
+        };
+        self.add_line(Line {
             start: offset(start),
             name_len: offset(text.len()),
             value: offset(value_at),
             value_len: offset(value.len()),
             end: offset(self.bytes.len()),
             name,
+            tag,
         });
-        self.present |= bit(name);
     }
 
     /// Name as sent, and value, of each field in order.
@@ -295,19 +327,21 @@ impl Eq for Fields {}
 fn is(bytes: &[u8], line: &Line, key: &Key<'_>) -> bool {
     line.name == key.name()
         && (key.name() != Name::Other
-            || line.name_len as usize == key.text().len() && is_spelled(bytes, line, key))
+            || line.tag == key.tag()
+                && line.name_len as usize == key.text().len()
+                && is_spelled(bytes, line, key))
 }
 
 fn is_spelled(bytes: &[u8], line: &Line, key: &Key<'_>) -> bool {
     let name = slice(bytes, line.start, line.name_len);
-    name.eq_ignore_ascii_case(key.text().as_bytes())
+    let text = key.text().as_bytes();
+    name == text || name.eq_ignore_ascii_case(text)
 }
 
-/// The bit of a name in [`Fields::present`].
+/// The bit of a tag in [`Fields::others`].
 #[inline]
-pub(crate) const fn bit(name: Name) -> u128 {
-    const { assert!((Name::Other as u8) < 128, "there are more names than bits") };
-    1 << name as u8
+const fn other_bit(tag: u16) -> u64 {
+    1 << (tag % 64)
 }
 
 #[inline]
@@ -330,30 +364,51 @@ pub(crate) fn is_control(byte: u8) -> bool {
 }
 
 /// Whether a value has no control bytes but tabs.
+#[inline]
 pub(crate) fn is_clean(value: &[u8]) -> bool {
     let (words, rest) = value.as_chunks::<8>();
-    let suspect = words.iter().any(|word| may_have_control(*word));
-    // A tab is no reason, but rare enough to be looked for byte by byte.
-    !suspect && !rest.iter().any(|byte| is_control(*byte))
-        || !value.iter().any(|byte| is_control(*byte))
+    let mut suspect = 0;
+    for word in words {
+        suspect |= may_have_control(*word);
+    }
+    match value.last_chunk::<8>() {
+        Some(last) => suspect |= may_have_control(*last),
+        None => return !rest.iter().any(|byte| is_control(*byte)),
+    }
+    suspect & HIGH == 0 || is_clean_at_closer_look(value)
 }
 
-/// Whether a byte is below the space or is DEL, as far as bytes above 0x7f let see: they may make
-/// it true.
-fn may_have_control(word: [u8; 8]) -> bool {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x80 * EACH;
+/// A tab is no reason, but rare enough to be looked for byte by byte.
+#[cold]
+fn is_clean_at_closer_look(value: &[u8]) -> bool {
+    !value.iter().any(|byte| is_control(*byte))
+}
+
+/// The highest bit of each byte of a word.
+const HIGH: u64 = 0x80 * EACH;
+/// The lowest bit of each byte of a word.
+const EACH: u64 = 0x0101_0101_0101_0101;
+
+/// [`HIGH`] has a bit of this when a byte is below the space or is DEL, as far as bytes above 0x7f
+/// let see: they may set one, too.
+#[inline]
+fn may_have_control(word: [u8; 8]) -> u64 {
     let word = u64::from_le_bytes(word);
     // In a byte below 0x20 the subtraction borrows; DEL becomes 0, and then borrows too.
     let delete = word ^ (0x7f * EACH);
-    (word.wrapping_sub(0x20 * EACH) | delete.wrapping_sub(EACH)) & HIGH != 0
+    word.wrapping_sub(0x20 * EACH) | delete.wrapping_sub(EACH)
 }
 
 /// Whether `text` is a token: a name of a field, a method.
 ///
 /// Source: RFC 9110 §5.6.2.
+#[inline(never)]
 pub fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|byte| TOKEN[usize::from(*byte)])
+    // Without a look at each answer: mostly all are.
+    let all = text
+        .iter()
+        .fold(true, |all, byte| all & TOKEN[usize::from(*byte)]);
+    all && !text.is_empty()
 }
 
 /// How many bytes at the start of `text` belong to a token.

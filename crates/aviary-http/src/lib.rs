@@ -25,6 +25,6 @@ pub mod http2;
 pub use error::Error;
 pub use fields::Fields;
 pub use message::{Connection, Framing, Scheme, Upgrade, Version};
-pub use name::{Key, Name};
+pub use name::{Key, Name, NameSet};
 pub use request::{Method, RequestHead};
 pub use response::ResponseHead;

@@ -136,10 +136,18 @@ names! {
 
 /// Slots of the table; a power of two, several times the number of names.
 const SLOTS: usize = 512;
-/// A slot without a name.
-const EMPTY: u8 = u8::MAX;
-/// Numbers of names by hash of their text, the next free slot on a clash.
-static TABLE: [u8; SLOTS] = table();
+
+/// A numbered name as the table has it.
+#[derive(Clone, Copy)]
+struct Slot {
+    words: (u64, u64),
+    length: usize,
+    /// [`Name::Other`] where there is none.
+    name: Name,
+}
+
+/// The numbered names by hash of their text, in the next free slot on a clash.
+static TABLE: [Slot; SLOTS] = table();
 
 /// Folds the case of the letters of a word.
 const FOLD: u64 = 0x2020_2020_2020_2020;
@@ -169,42 +177,52 @@ const fn words(text: &[u8]) -> (u64, u64) {
     }
 }
 
-/// Words of the numbered names, by number.
-static WORDS: [(u64, u64); TEXTS.len()] = {
-    let mut all = [(0, 0); TEXTS.len()];
-    let mut number = 0;
-    while number < TEXTS.len() {
-        all[number] = words(TEXTS[number].as_bytes());
-        number += 1;
-    }
-    all
-};
+/// A hash of a text by its words.
+#[inline]
+const fn mix(length: usize, (first, last): (u64, u64)) -> u64 {
+    (first ^ last.rotate_left(29) ^ length as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
 
 /// The slot where a search begins.
+#[inline]
 #[expect(
     clippy::cast_possible_truncation,
     reason = "only the upper bits are left"
 )]
-const fn slot(length: usize, (first, last): (u64, u64)) -> usize {
-    let mixed = (first ^ last.rotate_left(29) ^ length as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+const fn slot(mixed: u64) -> usize {
     (mixed >> (u64::BITS - SLOTS.trailing_zeros())) as usize
 }
 
+/// Tells names without a number apart, mostly.
+#[inline]
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "there are fewer than 255 names, or the build stops at the assertion"
+    reason = "these bits are as good as others"
 )]
-const fn table() -> [u8; SLOTS] {
-    assert!(TEXTS.len() < EMPTY as usize);
-    let mut table = [EMPTY; SLOTS];
+const fn tag(mixed: u64) -> u16 {
+    (mixed >> 32) as u16
+}
+
+const fn table() -> [Slot; SLOTS] {
+    let free = Slot {
+        words: (0, 0),
+        length: 0,
+        name: Name::Other,
+    };
+    let mut table = [free; SLOTS];
     let mut number = 0;
     while number < TEXTS.len() {
         let text = TEXTS[number].as_bytes();
-        let mut at = slot(text.len(), words(text));
-        while table[at] != EMPTY {
+        let words = words(text);
+        let mut at = slot(mix(text.len(), words));
+        while !matches!(table[at].name, Name::Other) {
             at = (at + 1) % SLOTS;
         }
-        table[at] = number as u8;
+        table[at] = Slot {
+            words,
+            length: text.len(),
+            name: NAMES[number],
+        };
         number += 1;
     }
     table
@@ -214,21 +232,38 @@ impl Name {
     /// The number of `text`, which has no control bytes, in any case; [`Name::Other`] when it has
     /// none. What has a number is a token.
     pub fn of(text: &[u8]) -> Self {
+        Self::tagged(text).0
+    }
+
+    /// The same, and what tells texts without a number apart, mostly.
+    #[inline(always)]
+    #[expect(
+        clippy::inline_always,
+        reason = "it is asked of each line, and mostly the first slot is it"
+    )]
+    pub(crate) fn tagged(text: &[u8]) -> (Self, u16) {
         let words = words(text);
-        let mut at = slot(text.len(), words);
+        let mixed = mix(text.len(), words);
+        let mut at = slot(mixed);
         loop {
-            let number = usize::from(TABLE[at]);
-            let Some(known) = TEXTS.get(number) else {
-                return Self::Other;
-            };
-            if known.len() == text.len()
-                && WORDS[number] == words
-                && (text.len() <= 16 || same_middle(text, known.as_bytes()))
-            {
-                return NAMES[number];
+            let slot = &TABLE[at];
+            let same = slot.words == words && slot.length == text.len();
+            if same && (text.len() <= 16 || same_middle(text, slot.name)) {
+                return (slot.name, tag(mixed));
+            }
+            if slot.name == Self::Other {
+                return (Self::Other, tag(mixed));
             }
             at = (at + 1) % SLOTS;
         }
+    }
+
+    /// Where a name stands in a set: the word, and the bit in it.
+    #[inline]
+    pub(crate) const fn place(self) -> (usize, u64) {
+        const { assert!((Self::Other as u8) < 128, "there are more names than bits") };
+        let number = self as usize;
+        (number / 64 % 2, 1 << (number % 64))
     }
 
     /// Whether values differ from message to message.
@@ -250,21 +285,75 @@ impl Name {
     }
 }
 
-/// Whether `text` without control bytes equals `lower`, which has only `[a-z0-9-]` and the same
+/// Whether `text` without control bytes is that of `name`, which has only `[a-z0-9-]` and the same
 /// length over 16 bytes, between the first and the last eight bytes.
-fn same_middle(text: &[u8], lower: &[u8]) -> bool {
+#[inline(never)]
+fn same_middle(text: &[u8], name: Name) -> bool {
     let word = |bytes: &[u8], at: usize| {
         let word = bytes.get(at..)?.first_chunk::<8>()?;
         Some(u64::from_le_bytes(*word) | FOLD)
     };
+    let lower = name.text().as_bytes();
     let mut middle = (8..text.len() - 8).step_by(8);
     middle.all(|at| word(text, at) == word(lower, at))
+}
+
+/// Several names at once; those without a number count as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NameSet([u64; 2]);
+
+impl NameSet {
+    /// The set of `names`.
+    pub const fn new(names: &[Name]) -> Self {
+        let mut words = [0; 2];
+        let mut at = 0;
+        while at < names.len() {
+            let (word, bit) = names[at].place();
+            words[word] |= bit;
+            at += 1;
+        }
+        Self(words)
+    }
+
+    /// The numbered names whose texts begin with `start`.
+    pub const fn starting_with(start: &[u8]) -> Self {
+        let mut words = [0; 2];
+        let mut number = 0;
+        while number < NAMES.len() {
+            let text = TEXTS[number].as_bytes();
+            let mut same = 0;
+            while same < start.len() && same < text.len() && text[same] == start[same] {
+                same += 1;
+            }
+            if same == start.len() {
+                let (word, bit) = NAMES[number].place();
+                words[word] |= bit;
+            }
+            number += 1;
+        }
+        Self(words)
+    }
+
+    /// Whether `name` is in it.
+    #[inline]
+    pub const fn contains(&self, name: Name) -> bool {
+        let (word, bit) = name.place();
+        self.0[word] & bit != 0
+    }
+
+    /// A bit for each name, at its [`Name::place`].
+    #[inline]
+    pub(crate) const fn words(&self) -> [u64; 2] {
+        self.0
+    }
 }
 
 /// What a field is asked for by: its number, and its text for names without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key<'a> {
     name: Name,
+    /// That of the text of a name without a number, and 0 for others.
+    tag: u16,
     text: &'a str,
 }
 
@@ -272,6 +361,11 @@ impl<'a> Key<'a> {
     /// The number.
     pub fn name(&self) -> Name {
         self.name
+    }
+
+    /// What tells it from other names without a number, mostly.
+    pub(crate) fn tag(&self) -> u16 {
+        self.tag
     }
 
     /// The text, in lower case.
@@ -285,6 +379,7 @@ impl From<Name> for Key<'static> {
     fn from(name: Name) -> Self {
         Self {
             name,
+            tag: 0,
             text: name.text(),
         }
     }
@@ -293,8 +388,10 @@ impl From<Name> for Key<'static> {
 impl<'a> From<&'a str> for Key<'a> {
     /// `text` should be in lower case: this is how it is written when a field is added.
     fn from(text: &'a str) -> Self {
+        let (name, tag) = Name::tagged(text.as_bytes());
         Self {
-            name: Name::of(text.as_bytes()),
+            name,
+            tag: if name == Name::Other { tag } else { 0 },
             text,
         }
     }
@@ -304,6 +401,7 @@ impl<'a> From<&'a str> for Key<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyBuf {
     name: Name,
+    tag: u16,
     text: Box<str>,
 }
 
@@ -311,16 +409,15 @@ impl KeyBuf {
     /// The key of `name`, which is folded to lower case.
     pub fn new(name: &str) -> Self {
         let text = name.to_ascii_lowercase().into_boxed_str();
-        Self {
-            name: Name::of(text.as_bytes()),
-            text,
-        }
+        let Key { name, tag, .. } = Key::from(&*text);
+        Self { name, tag, text }
     }
 
     /// The key.
     pub fn key(&self) -> Key<'_> {
         Key {
             name: self.name,
+            tag: self.tag,
             text: &self.text,
         }
     }

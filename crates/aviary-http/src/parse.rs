@@ -13,10 +13,11 @@ mod refused;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use line::{Side, content_length, fields};
+pub(crate) use line::{Seen, Side, content_length, fields};
 
 use marks::{LineFeeds, Marks};
 use memchr::{memchr, memchr2};
+use start::RequestLine;
 
 use crate::error::Error;
 use crate::message::{Framing, Version};
@@ -173,18 +174,21 @@ fn read_request<'a>(
     into: &mut RequestHead,
 ) -> Result<Option<&'a [u8]>, Error> {
     into.clear();
-    let (start, section) = split(input)?;
-    let line = start::request(start, limits)?;
+    let line = match start::request_at_once(input, limits) {
+        Some(line) => line,
+        None => request_line(input, limits)?,
+    };
     into.version = line.version;
-    let (seen, behind) = fields(
-        section,
-        Side::Request(line.version),
-        limits.fields,
-        &mut into.fields,
-    )?;
-    let host = seen.host.map(|(at, length)| &section[at..at + length]);
-    let (authority, path) = start::target(&line, host)?;
-    into.set_parts(line.method, authority, path)?;
+    let side = Side::Request(line.version);
+    let mut seen = Seen::default();
+    let (limit, to) = (limits.fields, &mut into.fields);
+    let behind = fields(input, line.end, side, limit, to, &mut seen)?;
+    let host = seen
+        .host
+        .map(|(at, length)| &input[line.end..][at..at + length]);
+    let (authority, path, before_query) = start::target(&line, host)?;
+    let (method, path) = ((line.method, line.known_method), (path, before_query));
+    into.set_parts(method, authority, path)?;
     into.framing = match (seen.length, seen.chunked) {
         (Some(_), true) => return Err(Error::LengthAndChunked),
         (Some(length), false) => Framing::Length(length),
@@ -193,6 +197,13 @@ fn read_request<'a>(
     };
     into.connection = seen.connection;
     Ok(behind)
+}
+
+/// A request line, with what is wrong about it.
+#[cold]
+fn request_line<'a>(input: &'a [u8], limits: &Limits) -> Result<RequestLine<'a>, Error> {
+    let (line, end) = split(input)?;
+    start::request(line, end, limits)
 }
 
 /// Reads a response's head: `input` is exactly what [`Scanner::end`] found.
@@ -230,8 +241,8 @@ fn read_response<'a>(
     into: &mut ResponseHead,
 ) -> Result<Option<&'a [u8]>, Error> {
     into.clear();
-    let (start, section) = split(input)?;
-    let line = start::response(start)?;
+    let (line, end) = split(input)?;
+    let line = start::response(line)?;
     into.set_status(line.status);
     into.version = line.version;
     into.reason.extend_from_slice(line.reason);
@@ -240,7 +251,9 @@ fn read_response<'a>(
         version: line.version,
         keep_length: untold,
     };
-    let (seen, behind) = fields(section, side, limits.fields, &mut into.fields)?;
+    let mut seen = Seen::default();
+    let (limit, to) = (limits.fields, &mut into.fields);
+    let behind = fields(input, end, side, limit, to, &mut seen)?;
     into.connection = seen.connection;
     if seen.length.is_some() && seen.chunked {
         return Err(Error::LengthAndChunked);
@@ -270,11 +283,13 @@ fn after_blank_lines(mut input: &[u8]) -> &[u8] {
     input
 }
 
-/// First line without CRLF, and what follows.
-fn split(input: &[u8]) -> Result<(&[u8], &[u8]), Error> {
+/// First line without CRLF, and where its CRLF ends.
+fn split(input: &[u8]) -> Result<(&[u8], usize), Error> {
     let end = memchr(b'\r', input).ok_or(Error::BadStartLine)?;
-    let section = input[end..].strip_prefix(b"\r\n");
-    Ok((&input[..end], section.ok_or(Error::BadByte)?))
+    if !input[end..].starts_with(b"\r\n") {
+        return Err(Error::BadByte);
+    }
+    Ok((&input[..end], end + 2))
 }
 
 /// The version at the end of a request line, or at the start of a status line.

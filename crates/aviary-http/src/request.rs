@@ -75,6 +75,10 @@ pub struct RequestHead {
     method: Span,
     authority: Span,
     path: Span,
+    /// Bytes of the path before its query.
+    path_only: u32,
+    /// Those of [`AUTHORITY`] together.
+    authority_class: u8,
     known_method: Method,
     scheme: Scheme,
     pub(crate) version: Version,
@@ -98,6 +102,8 @@ impl RequestHead {
         self.fields.clear();
         (self.method, self.authority, self.path) =
             (Span::default(), Span::default(), Span::default());
+        self.path_only = 0;
+        self.authority_class = 0;
         self.known_method = Method::default();
         self.scheme = Scheme::default();
         self.version = Version::default();
@@ -120,6 +126,11 @@ impl RequestHead {
         self.part(self.authority)
     }
 
+    /// Whether the authority is a name or an address of IPv4 without a port, in lower case.
+    pub fn has_plain_authority(&self) -> bool {
+        self.authority_class & (UPPER | COLON) == 0
+    }
+
     /// Path and query as sent: begins with `/`, or is `*`, or is empty for `CONNECT`.
     pub fn path(&self) -> &str {
         self.part(self.path)
@@ -127,17 +138,21 @@ impl RequestHead {
 
     /// The path without the query.
     pub fn path_only(&self) -> &str {
+        self.path()
+            .get(..self.path_only as usize)
+            .unwrap_or_default()
+    }
+
+    /// The path without the query, and the query with its `?`, if there is one.
+    pub fn path_parts(&self) -> (&str, &str) {
         let path = self.path();
-        match memchr::memchr(b'?', path.as_bytes()) {
-            Some(at) => path.get(..at).unwrap_or_default(),
-            None => path,
-        }
+        let parts = path.split_at_checked(self.path_only as usize);
+        parts.unwrap_or((path, ""))
     }
 
     /// The query without its `?`; `None` when there is no `?`.
     pub fn query(&self) -> Option<&str> {
-        let path = self.path();
-        path.get(memchr::memchr(b'?', path.as_bytes())? + 1..)
+        self.path().get(self.path_only as usize + 1..)
     }
 
     /// The scheme; HTTP/1 parses as `http` until the connection says otherwise.
@@ -162,6 +177,7 @@ impl RequestHead {
     pub fn set_authority(&mut self, authority: &str) {
         if is_authority(authority.as_bytes()) {
             self.authority = self.add(authority);
+            self.authority_class = authority_class(authority.as_bytes());
         }
     }
 
@@ -169,6 +185,7 @@ impl RequestHead {
     pub fn set_path(&mut self, path: &str) {
         if is_target(path.as_bytes()) {
             self.path = self.add(path);
+            self.path_only = offset(before_query(path.as_bytes()));
         }
     }
 
@@ -211,14 +228,19 @@ impl RequestHead {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// Sets method, authority and path, which the caller has checked.
+    /// Sets method, authority, and path with its length before the query. The caller has checked
+    /// method and path.
     pub(crate) fn set_parts(
         &mut self,
-        method: &[u8],
+        (method, known): (&[u8], Method),
         authority: &[u8],
-        path: &[u8],
+        (path, before_query): (&[u8], usize),
     ) -> Result<(), Error> {
-        self.known_method = Method::of(method);
+        self.authority_class = authority_class(authority);
+        if self.authority_class & BAD != 0 {
+            return Err(Error::BadHost);
+        }
+        self.known_method = known;
         let mut text = std::mem::take(&mut self.text).into_bytes();
         let mut add = |part: &[u8]| {
             let start = offset(text.len());
@@ -231,6 +253,7 @@ impl RequestHead {
         self.method = add(method);
         self.authority = add(authority);
         self.path = add(path);
+        self.path_only = offset(before_query);
         self.text = String::from_utf8(text).map_err(|_| Error::BadTarget)?;
         Ok(())
     }
@@ -251,6 +274,11 @@ impl RequestHead {
     }
 }
 
+/// Where the `?` of a path is, or its end.
+pub(crate) fn before_query(path: &[u8]) -> usize {
+    memchr::memchr(b'?', path).unwrap_or(path.len())
+}
+
 /// Whether all bytes may stand in a target: printable ASCII but `#`.
 ///
 /// Source: RFC 9112 §3.2; like Envoy, bytes that RFC 3986 wants escaped are let through.
@@ -265,8 +293,41 @@ pub(crate) fn is_target(target: &[u8]) -> bool {
 ///
 /// Source: RFC 9110 §4.2.4, RFC 3986 §3.2.
 pub(crate) fn is_authority(authority: &[u8]) -> bool {
-    !authority.is_empty() && authority.iter().all(|byte| AUTHORITY[usize::from(*byte)])
+    !authority.is_empty() && authority_class(authority) & BAD == 0
 }
 
-static AUTHORITY: [bool; 256] =
-    byte_set(b"-._~%!$&'()*+;=:[]0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+/// The classes of all bytes together.
+#[inline]
+fn authority_class(authority: &[u8]) -> u8 {
+    let of = |all, byte: &u8| all | AUTHORITY[usize::from(*byte)];
+    authority.iter().fold(0, of)
+}
+
+/// May not stand in an authority.
+const BAD: u8 = 1;
+/// A letter in upper case.
+const UPPER: u8 = 2;
+/// A colon.
+const COLON: u8 = 4;
+
+/// Classes of bytes; 0 for most that an authority has.
+static AUTHORITY: [u8; 256] = {
+    let good = byte_set(
+        b"-._~%!$&'()*+;=:[]0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
+    );
+    let mut classes = [0; 256];
+    let mut at = 0;
+    while at < good.len() {
+        classes[at] = if !good[at] {
+            BAD
+        } else if at >= b'A' as usize && at <= b'Z' as usize {
+            UPPER
+        } else if at == b':' as usize {
+            COLON
+        } else {
+            0
+        };
+        at += 1;
+    }
+    classes
+};

@@ -1,5 +1,5 @@
 use super::Fields;
-use crate::{Framing, Name, RequestHead, parse};
+use crate::{Framing, Name, NameSet, RequestHead, parse};
 
 const INPUT: &str = "GET / HTTP/1.1\r\nHost: a\r\nUser-Agent:  curl \r\nX-A:1\r\nx-b: 2\t\r\n\
     X-a: 3\r\nLast:\r\n\r\n";
@@ -105,4 +105,35 @@ fn head_setters_refuse_what_cannot_stand_there() {
     head.write_http1(&mut out, Framing::Length(12), false);
     assert!(out.starts_with(b"PATCH /new?q HTTP/1.1\r\nhost: b:1\r\nUser-Agent"));
     assert!(out.ends_with(b"Last:\r\ncontent-length: 12\r\n\r\n"));
+}
+
+#[test]
+fn field_of_a_set_is_noticed() {
+    let mut fields = Fields::new();
+    let set = NameSet::new(&[Name::Via, Name::XRequestId]);
+    assert!(!fields.may_have_any(&set));
+    fields.append(Name::Accept, b"*/*");
+    fields.append("x-lane", b"7");
+    assert!(!fields.may_have_any(&set));
+    assert!(fields.may_have_any(&NameSet::new(&[Name::Other])));
+    fields.append(Name::Via, b"a");
+    assert!(fields.may_have_any(&set));
+    fields.remove(Name::Via);
+    assert!(!fields.may_have_any(&set));
+}
+
+#[test]
+fn names_that_share_a_bit_are_told_apart() {
+    let names: Vec<String> = (0..500).map(|number| format!("x-lane-{number}")).collect();
+    let mut fields = Fields::new();
+    for name in &names[..250] {
+        fields.append(name.as_str(), name.as_bytes());
+    }
+    for (number, name) in names.iter().enumerate() {
+        let wanted = (number < 250).then_some(name.as_bytes());
+        assert_eq!(fields.get(name.as_str()), wanted);
+        assert_eq!(fields.get(name.to_uppercase().as_str()), wanted);
+        assert_eq!(fields.remove(name.as_str()), number < 250);
+    }
+    assert!(fields.is_empty());
 }

@@ -9,7 +9,7 @@ use crate::hpack::{Encoder, Field, Kind};
 use crate::message::{Framing, Scheme, Version};
 use crate::name::Name;
 use crate::parse::{Limits, content_length};
-use crate::request::{Method, RequestHead, is_authority, is_target};
+use crate::request::{Method, RequestHead, before_query, is_authority, is_target};
 
 /// Memory in which parts of a head wait for its end.
 #[derive(Debug, Default)]
@@ -170,7 +170,8 @@ impl<'a> Reader<'a> {
             _ => return Err(Error::BadTarget),
         };
         let authority = authority(part(&self.authority), part(&self.host))?;
-        head.set_parts(method, authority, path)?;
+        let path = (path, before_query(path));
+        head.set_parts((method, Method::of(method)), authority, path)?;
         head.version = Version::Http2;
         if self.has_cookie {
             if head.fields.len() >= self.limits.fields {

@@ -1,8 +1,10 @@
 //! Field lines, and what the fields of framing and connection say.
 
-use super::marks::{Marks, Structure};
+use memchr::memchr;
+
+use super::marks::{Blocks, Controls, early_colon};
 use crate::error::Error;
-use crate::fields::{Fields, Line, bit, is_token, offset};
+use crate::fields::{Fields, Line, is_token, offset};
 use crate::message::{Connection, Upgrade, Version};
 use crate::name::Name;
 
@@ -34,92 +36,127 @@ pub(crate) struct Seen {
     protocol: Option<Upgrade>,
     upgrade: bool,
     nominated: usize,
+    lines: usize,
 }
 
-/// Reads field lines into `into`, up to a blank line or the end of `section`. Gives what was behind
-/// the blank line, when there was one.
+/// Reads the field lines behind `from` into `into` and `seen`, which is new, up to a blank line or
+/// the end of `input`. Gives what was behind the blank line, when there was one. Positions are those
+/// behind `from`.
 pub(crate) fn fields<'a>(
-    section: &'a [u8],
+    input: &'a [u8],
+    from: usize,
     side: Side,
     limit: usize,
     into: &mut Fields,
-) -> Result<(Seen, Option<&'a [u8]>), Error> {
+    seen: &mut Seen,
+) -> Result<Option<&'a [u8]>, Error> {
+    let section = &input[from..];
     into.clear();
-    let mut behind = None;
-    let mut seen = Seen::default();
-    let mut marks = Marks::<Structure>::new(section);
-    let mut start = 0;
-    let mut count = 0;
-    while start < section.len() {
-        let colon = marks.next().ok_or(Error::BadField)?;
-        if section[colon] != b':' {
-            if colon == start && section[colon..].starts_with(b"\r\n") {
-                behind = Some(&section[colon + 2..]);
-                break;
+    // Ends of lines are gathered before these are read: two loops with little to keep in mind each.
+    let mut ends = [0; BATCH];
+    let (mut start, mut read, mut count) = (0, 0, 0);
+    for (base, bits) in Blocks::<Controls>::new(input, from) {
+        // The line feed behind a carriage return that was the last byte of its block.
+        let mut bits = bits & !u64::from(start > base);
+        while bits != 0 {
+            let at = base + bits.trailing_zeros() as usize;
+            bits &= bits - 1;
+            if !section[at..].starts_with(b"\r\n") {
+                if section[at] == b'\t' {
+                    continue;
+                }
+                return Err(Error::BadByte);
             }
-            return Err(not_in_name(section, colon));
+            if at == start {
+                read_lines(section, (read, &ends[..count]), side, limit, seen, into)?;
+                into.take_bytes(&section[..start]);
+                seen.settle(into);
+                return Ok(Some(&section[at + 2..]));
+            }
+            ends[count % BATCH] = offset(at);
+            count += 1;
+            start = at + 2;
+            if count == BATCH {
+                read_lines(section, (read, &ends), side, limit, seen, into)?;
+                (read, count) = (start, 0);
+            }
+            bits &= bits.wrapping_sub(1);
         }
-        let end = loop {
-            let at = marks.next().ok_or(Error::BadField)?;
-            if section[at] != b':' {
-                break at;
-            }
+    }
+    if start < section.len() {
+        return Err(Error::BadField);
+    }
+    read_lines(section, (read, &ends[..count]), side, limit, seen, into)?;
+    into.take_bytes(section);
+    seen.settle(into);
+    Ok(None)
+}
+
+/// Lines that are gathered before they are read.
+const BATCH: usize = 32;
+
+/// Reads lines: the start of the first, and the CRLF of each.
+fn read_lines(
+    section: &[u8],
+    (mut start, ends): (usize, &[u32]),
+    side: Side,
+    limit: usize,
+    seen: &mut Seen,
+    into: &mut Fields,
+) -> Result<(), Error> {
+    seen.lines += ends.len();
+    if seen.lines > limit {
+        return Err(Error::TooManyFields);
+    }
+    for end in ends {
+        let end = *end as usize;
+        let (line, behind) = (&section[start..end], &section[start..]);
+        let length = match early_colon(behind) {
+            Some(early) if early < line.len() => early,
+            _ => memchr(b':', line).ok_or(Error::BadField)?,
         };
-        let feed = marks.next().ok_or(Error::BadByte)?;
-        if section[end] != b'\r' || section[feed] != b'\n' || feed != end + 1 {
-            return Err(Error::BadByte);
-        }
-        count += 1;
-        if count > limit {
-            return Err(Error::TooManyFields);
-        }
-        let text = &section[start..colon];
-        let name = Name::of(text);
+        let text = &line[..length];
+        let (name, tag) = Name::tagged(text);
         if name == Name::Other && !is_token(text) {
             return Err(Error::BadField);
         }
-        let (value, value_len) = trimmed(section, colon + 1, end);
-        if seen.keeps(name, section, value, value_len, side)? {
-            into.present |= bit(name);
-            into.lines.push(Line {
+        let value = trimmed(line, length + 1);
+        // The fields of the connection have the lowest numbers.
+        if name as u8 > Name::Expect as u8 || seen.keeps(name, line, start, value, side)? {
+            into.add_line(Line {
                 start: offset(start),
-                name_len: offset(colon - start),
-                value: offset(value),
-                value_len: offset(value_len),
-                end: offset(feed + 1),
+                name_len: offset(length),
+                value: offset(start + value.0),
+                value_len: offset(value.1),
+                end: offset(end + 2),
                 name,
+                tag,
             });
         }
-        start = feed + 1;
+        start = end + 2;
     }
-    into.bytes.extend_from_slice(&section[..start]);
-    seen.settle(into);
-    Ok((seen, behind))
+    Ok(())
 }
 
-/// What is wrong about a byte that stands where a name or its colon should.
-#[cold]
-fn not_in_name(section: &[u8], at: usize) -> Error {
-    if section[at..].starts_with(b"\r\n") {
-        Error::BadField
-    } else {
-        Error::BadByte
-    }
-}
-
-/// Start and length of a value without the spaces and tabs around it.
+/// Start and length of the value that begins at `start` of a line, without the spaces and tabs
+/// around it.
 #[inline]
-fn trimmed(section: &[u8], mut start: usize, mut end: usize) -> (usize, usize) {
-    if let [b' ', first, .., last] = section[start..end]
-        && first > b' '
-        && last > b' '
-    {
-        return (start + 1, end - start - 1);
+fn trimmed(line: &[u8], start: usize) -> (usize, usize) {
+    match line[start..] {
+        [b' ', first, .., last] if first > b' ' && last > b' ' => {
+            (start + 1, line.len() - start - 1)
+        }
+        _ => trimmed_of_more(line, start),
     }
-    while start < end && matches!(section[start], b' ' | b'\t') {
+}
+
+#[cold]
+fn trimmed_of_more(line: &[u8], mut start: usize) -> (usize, usize) {
+    let mut end = line.len();
+    while start < end && matches!(line[start], b' ' | b'\t') {
         start += 1;
     }
-    while start < end && matches!(section[end - 1], b' ' | b'\t') {
+    while start < end && matches!(line[end - 1], b' ' | b'\t') {
         end -= 1;
     }
     (start, end - start)
@@ -127,20 +164,16 @@ fn trimmed(section: &[u8], mut start: usize, mut end: usize) -> (usize, usize) {
 
 impl Seen {
     /// Notes what a field says about framing and connection; `false` when it goes no further.
-    #[inline]
+    #[inline(never)]
     fn keeps(
         &mut self,
         name: Name,
-        section: &[u8],
-        at: usize,
-        length: usize,
+        line: &[u8],
+        start: usize,
+        (at, length): (usize, usize),
         side: Side,
     ) -> Result<bool, Error> {
-        // The fields of the connection have the lowest numbers.
-        if name as u8 > Name::Expect as u8 {
-            return Ok(true);
-        }
-        let value = &section[at..at + length];
+        let value = &line[at..at + length];
         let version = match side {
             Side::Request(version) | Side::Response { version, .. } => version,
             Side::Trailers => return Ok(false),
@@ -148,7 +181,7 @@ impl Seen {
         let request = matches!(side, Side::Request(_));
         match name {
             Name::Host if request => {
-                if self.host.replace((at, length)).is_some() {
+                if self.host.replace((start + at, length)).is_some() {
                     return Err(Error::SeveralHosts);
                 }
                 Ok(false)
@@ -250,7 +283,15 @@ impl Seen {
     }
 
     /// Once all lines are read: takes out what `connection` named, and joins what two fields say.
+    #[inline]
     fn settle(&mut self, fields: &mut Fields) {
+        if self.upgrade || self.nominated > 0 || self.connection.te_trailers {
+            self.settle_more(fields);
+        }
+    }
+
+    #[cold]
+    fn settle_more(&mut self, fields: &mut Fields) {
         if self.upgrade {
             self.connection.upgrade = self.protocol;
         }
@@ -295,6 +336,27 @@ fn protocol(value: &[u8]) -> Option<Upgrade> {
 ///
 /// Source: RFC 9110 §8.6, without its leave to accept lists.
 pub(crate) fn content_length(value: &[u8]) -> Result<u64, Error> {
+    // So many digits cannot be too much.
+    if let [first, rest @ ..] = value
+        && rest.len() < 18
+    {
+        let mut length = u64::from(first.wrapping_sub(b'0'));
+        let mut bad = length > 9;
+        for byte in rest {
+            let digit = u64::from(byte.wrapping_sub(b'0'));
+            bad |= digit > 9;
+            length = length * 10 + digit;
+        }
+        return if bad {
+            Err(Error::BadContentLength)
+        } else {
+            Ok(length)
+        };
+    }
+    long_content_length(value)
+}
+
+fn long_content_length(value: &[u8]) -> Result<u64, Error> {
     if value.is_empty() {
         return Err(Error::BadContentLength);
     }

@@ -12,28 +12,75 @@ pub(super) trait Kind {
 /// Line feeds.
 pub(super) enum LineFeeds {}
 
-/// Colons, and all control bytes but the tab; CR and LF are among them.
-pub(super) enum Structure {}
+/// Control bytes; tab, CR and LF are among them.
+pub(super) enum Controls {}
+
+/// Question marks, and bytes that may not stand in a target, of which the space ends it.
+pub(super) enum TargetEnds {}
+
+/// The blocks of an input in order: the position of each, and the bits that `K` finds in it.
+pub(super) struct Blocks<'a, K> {
+    input: &'a [u8],
+    /// Where positions are counted from.
+    from: usize,
+    next: usize,
+    kind: std::marker::PhantomData<K>,
+}
+
+impl<'a, K: Kind> Blocks<'a, K> {
+    /// The blocks of what is behind `from`, from where their positions are counted.
+    pub(super) fn new(input: &'a [u8], from: usize) -> Self {
+        Self {
+            input,
+            from,
+            next: from,
+            kind: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<K: Kind> Iterator for Blocks<'_, K> {
+    type Item = (usize, u64);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self.next;
+        let rest = self.input.get(start..)?;
+        let bits = match rest.first_chunk() {
+            Some(block) => K::find(block),
+            None if rest.is_empty() => return None,
+            None => last_bits::<K>(self.input, rest),
+        };
+        self.next = start + BLOCK;
+        Some((start - self.from, bits))
+    }
+}
+
+/// The bits of `rest`, the end of `input` and less than a block.
+#[inline(never)]
+fn last_bits<K: Kind>(input: &[u8], rest: &[u8]) -> u64 {
+    if let Some(block) = input.last_chunk() {
+        return K::find(block) >> (BLOCK - rest.len());
+    }
+    let mut block = [b' '; BLOCK];
+    block[..rest.len()].copy_from_slice(rest);
+    K::find(&block) & !(u64::MAX << rest.len())
+}
 
 /// Positions of the bytes that `K` finds, in order.
 pub(super) struct Marks<'a, K> {
-    rest: &'a [u8],
+    blocks: Blocks<'a, K>,
     /// Position of the block that `bits` is about.
     base: usize,
-    /// Position of `rest`.
-    next: usize,
     bits: u64,
-    kind: std::marker::PhantomData<K>,
 }
 
 impl<'a, K: Kind> Marks<'a, K> {
     pub(super) fn new(input: &'a [u8]) -> Self {
         Self {
-            rest: input,
+            blocks: Blocks::new(input, 0),
             base: 0,
-            next: 0,
             bits: 0,
-            kind: std::marker::PhantomData,
         }
     }
 }
@@ -44,21 +91,7 @@ impl<K: Kind> Iterator for Marks<'_, K> {
     #[inline]
     fn next(&mut self) -> Option<usize> {
         while self.bits == 0 {
-            self.base = self.next;
-            if let Some((block, rest)) = self.rest.split_first_chunk() {
-                self.bits = K::find(block);
-                self.rest = rest;
-                self.next += BLOCK;
-            } else if self.rest.is_empty() {
-                return None;
-            } else {
-                // Spaces are found by nobody.
-                let mut block = [b' '; BLOCK];
-                block[..self.rest.len()].copy_from_slice(self.rest);
-                self.bits = K::find(&block);
-                self.next += self.rest.len();
-                self.rest = &[];
-            }
+            (self.base, self.bits) = self.blocks.next()?;
         }
         let at = self.base + self.bits.trailing_zeros() as usize;
         self.bits &= self.bits - 1;
@@ -99,14 +132,22 @@ pub(super) fn blank_line(input: &[u8]) -> Option<usize> {
     }
 }
 
+/// Where the first colon of `input` is, when it is among the first bytes and these can be looked at
+/// in one go; `None` means that there may be one.
+#[inline]
+pub(super) fn early_colon(input: &[u8]) -> Option<usize> {
+    let colons = found::colons(input.first_chunk()?);
+    (colons != 0).then(|| colons.trailing_zeros() as usize)
+}
+
 #[cfg(target_feature = "sse2")]
 mod found {
     use safe_arch::{
-        bitandnot_m128i, bitor_m128i, cmp_eq_mask_i8_m128i, load_unaligned_m128i, m128i,
+        bitor_m128i, cmp_eq_mask_i8_m128i, cmp_lt_mask_i8_m128i, load_unaligned_m128i, m128i,
         min_u8_m128i, move_mask_i8_m128i, set_splat_i8_m128i,
     };
 
-    use super::{BLOCK, Kind, LineFeeds, Structure};
+    use super::{BLOCK, Controls, Kind, LineFeeds, TargetEnds};
 
     impl Kind for LineFeeds {
         #[inline]
@@ -116,23 +157,44 @@ mod found {
         }
     }
 
-    impl Kind for Structure {
+    impl Kind for Controls {
         #[inline]
         fn find(block: &[u8; BLOCK]) -> u64 {
             let last_control = set_splat_i8_m128i(0x1f);
-            let tab = set_splat_i8_m128i(0x09);
             let delete = set_splat_i8_m128i(0x7f);
-            let colon = set_splat_i8_m128i(0x3a);
             each(block, |bytes| {
                 let low = cmp_eq_mask_i8_m128i(min_u8_m128i(bytes, last_control), bytes);
-                let control = bitandnot_m128i(cmp_eq_mask_i8_m128i(bytes, tab), low);
-                let others = bitor_m128i(
-                    cmp_eq_mask_i8_m128i(bytes, delete),
-                    cmp_eq_mask_i8_m128i(bytes, colon),
-                );
-                bitor_m128i(control, others)
+                bitor_m128i(low, cmp_eq_mask_i8_m128i(bytes, delete))
             })
         }
+    }
+
+    impl Kind for TargetEnds {
+        #[inline]
+        fn find(block: &[u8; BLOCK]) -> u64 {
+            let first = set_splat_i8_m128i(0x21);
+            let delete = set_splat_i8_m128i(0x7f);
+            let hash = set_splat_i8_m128i(0x23);
+            let question = set_splat_i8_m128i(0x3f);
+            each(block, |bytes| {
+                // Bytes above 0x7f are negative here.
+                let low = cmp_lt_mask_i8_m128i(bytes, first);
+                let others = bitor_m128i(
+                    cmp_eq_mask_i8_m128i(bytes, delete),
+                    cmp_eq_mask_i8_m128i(bytes, hash),
+                );
+                let query = cmp_eq_mask_i8_m128i(bytes, question);
+                bitor_m128i(bitor_m128i(low, query), others)
+            })
+        }
+    }
+
+    /// A bit for each colon.
+    #[inline]
+    pub(super) fn colons(chunk: &[u8; 16]) -> u32 {
+        let colon = set_splat_i8_m128i(0x3a);
+        let found = cmp_eq_mask_i8_m128i(load_unaligned_m128i(chunk), colon);
+        move_mask_i8_m128i(found).cast_unsigned()
     }
 
     /// The mask of a block from that of 16 bytes.
@@ -150,7 +212,7 @@ mod found {
 
 #[cfg(not(target_feature = "sse2"))]
 mod found {
-    use super::{BLOCK, Kind, LineFeeds, Structure};
+    use super::{BLOCK, Controls, Kind, LineFeeds, TargetEnds};
 
     impl Kind for LineFeeds {
         fn find(block: &[u8; BLOCK]) -> u64 {
@@ -158,10 +220,21 @@ mod found {
         }
     }
 
-    impl Kind for Structure {
+    impl Kind for Controls {
+        fn find(block: &[u8; BLOCK]) -> u64 {
+            super::each_byte(block, |byte| byte.is_ascii_control())
+        }
+    }
+
+    pub(super) fn colons(chunk: &[u8; 16]) -> u32 {
+        let mut bits = chunk.iter().rev();
+        bits.fold(0, |bits, byte| bits << 1 | u32::from(*byte == b':'))
+    }
+
+    impl Kind for TargetEnds {
         fn find(block: &[u8; BLOCK]) -> u64 {
             super::each_byte(block, |byte| {
-                byte == b':' || crate::fields::is_control(byte)
+                byte == b'?' || !crate::request::is_target(&[byte])
             })
         }
     }
@@ -178,7 +251,8 @@ fn each_byte(block: &[u8; BLOCK], found: impl Fn(u8) -> bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{BLOCK, Kind, LineFeeds, Marks, Structure, blank_line, each_byte};
+    use super::{BLOCK, Blocks, Controls, Kind, LineFeeds, Marks, TargetEnds};
+    use super::{blank_line, each_byte};
 
     #[test]
     fn masks_agree_with_a_test_of_each_byte() {
@@ -187,10 +261,12 @@ mod tests {
                 let mut block = [b'a'; BLOCK];
                 block[at] = byte;
                 block[(at + 7) % BLOCK] = byte;
-                let structure = each_byte(&block, |byte| {
-                    byte == b':' || crate::fields::is_control(byte)
+                let controls = each_byte(&block, |byte| byte.is_ascii_control());
+                assert_eq!(Controls::find(&block), controls, "{byte} at {at}");
+                let others = each_byte(&block, |byte| {
+                    byte == b'?' || !crate::request::is_target(&[byte])
                 });
-                assert_eq!(Structure::find(&block), structure, "{byte} at {at}");
+                assert_eq!(TargetEnds::find(&block), others, "{byte} at {at}");
                 let feeds = each_byte(&block, |byte| byte == b'\n');
                 assert_eq!(LineFeeds::find(&block), feeds, "{byte} at {at}");
             }
@@ -205,6 +281,23 @@ mod tests {
                 .collect();
             let found: Vec<usize> = Marks::<LineFeeds>::new(&input).collect();
             assert_eq!(found, (0..length).step_by(7).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn blocks_behind_a_start_are_counted_from_it() {
+        let input = [b'\n'; 200];
+        for length in 0..input.len() {
+            for from in 0..=length {
+                let found: u32 = Blocks::<LineFeeds>::new(&input[..length], from)
+                    .zip(0..)
+                    .map(|((position, bits), number)| {
+                        assert_eq!(position, BLOCK * number);
+                        bits.count_ones()
+                    })
+                    .sum();
+                assert_eq!(found as usize, length - from);
+            }
         }
     }
 
