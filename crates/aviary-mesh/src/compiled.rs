@@ -162,11 +162,25 @@ impl Table {
         } else {
             authority
         };
-        if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        if has_upper(host.as_bytes()) {
             return self.hosts.find(&self.source, &host.to_ascii_lowercase());
         }
         self.hosts.find(&self.source, host)
     }
+}
+
+/// Whether a letter is in upper case; bytes that are not ASCII may make it true.
+fn has_upper(text: &[u8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let upper = |word: [u8; 8]| {
+        let word = u64::from_le_bytes(word) & (EACH * 0x7f);
+        // The highest bit of a byte from `A` on, and from behind `Z` on.
+        let from_a = word + EACH * (0x80 - 0x41);
+        let behind_z = word + EACH * (0x80 - 0x5b);
+        from_a & !behind_z & (EACH << 7) != 0
+    };
+    let (words, rest) = text.as_chunks::<8>();
+    words.iter().any(|word| upper(*word)) || rest.iter().any(u8::is_ascii_uppercase)
 }
 
 /// Pattern and substitution of the new path, where there are some.

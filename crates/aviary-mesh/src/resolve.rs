@@ -85,6 +85,10 @@ pub trait Head {
     fn scheme(&self) -> &str;
     /// Path with query.
     fn path_and_query(&self) -> &str;
+    /// Path without query and fragment, and what was cut off (with its `?` or `#`).
+    fn path_parts(&self) -> (&str, &str) {
+        condition::split_path(self.path_and_query())
+    }
     /// Value of a header by lower-case name; several values are joined by `,`
     /// (cookies by `; `). `None` when absent. Bytes that are not text count as absent.
     fn header(&self, name: &str) -> Option<Cow<'_, str>>;

@@ -71,6 +71,11 @@ pub fn should_retry(outcome: Outcome, policy: &Retry, attempt: &Attempt<'_>) -> 
     if outcome == Outcome::NotTried || !attempt.repeatable || attempt.tries > policy.attempts {
         return false;
     }
+    // Most answers are, and the conditions are texts.
+    if is_fine(outcome, &policy.status_codes) && !attempt.rate_limited && !attempt.retriable_header
+    {
+        return false;
+    }
     if policy.guarded && outcome.reached_upstream() && !is_safe(attempt.method) {
         return false;
     }
@@ -81,6 +86,17 @@ pub fn should_retry(outcome: Outcome, policy: &Retry, attempt: &Attempt<'_>) -> 
         "retriable-headers" => attempt.retriable_header,
         condition => condition_holds(condition, outcome, &policy.status_codes),
     })
+}
+
+/// Whether an answer is such that no condition on statuses holds.
+fn is_fine(outcome: Outcome, codes: &[u16]) -> bool {
+    match outcome {
+        Outcome::Status {
+            status,
+            grpc_status: None | Some(0),
+        } => status < 400 && !codes.contains(&status),
+        _ => false,
+    }
 }
 
 /// Methods that change nothing. Source: RFC 9110 section 9.2.1.

@@ -121,9 +121,8 @@ fn find(domains: &[Domain], table: &RouteTable, text: &str) -> Option<u32> {
         .take_while(|domain| domain.hash == hash)
         .find(|domain| {
             let all = &table.virtual_hosts[domain.virtual_host as usize].domains;
-            form(&all[domain.number as usize])
-                .1
-                .eq_ignore_ascii_case(text)
+            let own = form(&all[domain.number as usize]).1;
+            own == text || own.eq_ignore_ascii_case(text)
         })
         .map(|domain| domain.virtual_host)
 }

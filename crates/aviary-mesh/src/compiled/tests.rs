@@ -169,3 +169,16 @@ fn candidates_of_many_lengths_are_complete() {
     let all: Vec<_> = table.candidates(0, path).expect("an index").collect();
     assert_eq!(all, (0..count).collect::<Vec<_>>());
 }
+
+#[test]
+fn upper_case_anywhere_is_seen() {
+    for length in 1..20 {
+        for at in 0..length {
+            for byte in 0..128 {
+                let mut text = vec![b'z'; length];
+                text[at] = byte;
+                assert_eq!(has_upper(&text), byte.is_ascii_uppercase(), "{byte}");
+            }
+        }
+    }
+}

@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::{Action, Permission, Policy, Principal, RbacFilter, Rules};
 use crate::matcher::{HeaderMatch, Text};
-use crate::resolve::condition::{header_holds, split_path};
+use crate::resolve::condition::header_holds;
 use crate::resolve::{Caller, Head};
 
 /// What a filter says of a request or connection.
@@ -215,7 +215,7 @@ impl<H: Head> Scene<'_, H> {
     }
 
     fn path(&self) -> Option<&str> {
-        Some(split_path(self.head?.path_and_query()).0)
+        Some(self.head?.path_parts().0)
     }
 
     fn header(&self, condition: &HeaderMatch) -> Holds {

@@ -8,7 +8,7 @@ use crate::matcher::{HeaderMatch, QueryMatch, StringMatch};
 use crate::route::{PathMatch, RouteMatch};
 
 /// A path without query and fragment, and what was cut off (with its `?` or `#`).
-pub(crate) fn split_path(path_and_query: &str) -> (&str, &str) {
+pub(super) fn split_path(path_and_query: &str) -> (&str, &str) {
     // By bytes: to look for characters costs several times as much, on every request.
     let end = path_and_query
         .bytes()

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use rand::Rng;
 
-use super::condition::{holds, split_path};
+use super::condition::holds;
 use super::hash::hash;
 use super::trace::Trace;
 use super::{Decision, Head, Outcome, Target};
@@ -76,7 +76,7 @@ fn find<'a, T: Trace>(
     trace: &mut T,
 ) -> Option<(usize, &'a Route)> {
     let routes = &table.table().virtual_hosts[host].routes;
-    let (path, query) = split_path(head.path_and_query());
+    let (path, query) = head.path_parts();
     let mut taken = |number: usize| {
         let route = &routes[number];
         let taken = holds(&route.matches, path, query, head, rng, trace);
@@ -239,7 +239,7 @@ impl<'a> Place<'a> {
 
     fn new_path(&self, forward: &Forward, head: &impl Head) -> Option<String> {
         let wanted = forward.rewrite.as_ref()?;
-        let (path, query) = split_path(head.path_and_query());
+        let (path, query) = head.path_parts();
         let new = match (wanted, self.rewrite) {
             (PathRewrite::Prefix(prefix), _) => replace_matched(&self.route.matches, path, prefix),
             (PathRewrite::Regex { .. }, Some(rewrite)) => rewrite.apply(path),
@@ -358,7 +358,7 @@ fn location(
     let port = redirect
         .port
         .map_or(String::new(), |port| format!(":{port}"));
-    let (path, query) = split_path(head.path_and_query());
+    let (path, query) = head.path_parts();
     let query = if redirect.strip_query { "" } else { query };
     let path = match (&redirect.path, &redirect.prefix, rewrite) {
         // A query in the new path takes the place of the request's.
