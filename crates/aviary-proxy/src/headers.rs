@@ -2,9 +2,13 @@
 
 mod edits;
 
-use aviary_http::{Fields, Key, Name};
+use aviary_http::{Fields, Key, Name, NameSet};
 
 pub(crate) use edits::apply;
+
+/// Numbered names in which proxies talk to each other.
+const ENVOYS: NameSet = NameSet::starting_with(b"x-envoy-");
+const FORWARDED: NameSet = NameSet::starting_with(b"x-forwarded-");
 
 /// Removes what an edge believes of nobody: who forwarded, and what other proxies say. An internal
 /// client keeps the proxy's own controls, and `x-forwarded-for` may stay.
@@ -13,45 +17,49 @@ pub(crate) fn strip_claims(fields: &mut Fields, internal: bool, keep_forwarded_f
         name.get(..part.len())
             .is_some_and(|head| head.eq_ignore_ascii_case(part))
     };
-    fields.remove_where(|known, name| {
-        (starts(name, b"x-envoy-") && !internal)
-            || (starts(name, b"x-forwarded-")
-                && known != Name::XForwardedClientCert
-                && !(keep_forwarded_for && known == Name::XForwardedFor))
+    fields.remove_where(|known, name| match known {
+        Name::Other => starts(name, b"x-envoy-") && !internal || starts(name, b"x-forwarded-"),
+        Name::XForwardedClientCert => false,
+        Name::XForwardedFor => !keep_forwarded_for,
+        known => ENVOYS.contains(known) && !internal || FORWARDED.contains(known),
     });
 }
+
+/// Fields by which trusted clients steer a proxy.
+const CONTROLS: NameSet = NameSet::new(&[
+    Name::XEnvoyInternal,
+    Name::XEnvoyRetriableStatusCodes,
+    Name::XEnvoyRetriableHeaderNames,
+    Name::XEnvoyRetryOn,
+    Name::XEnvoyRetryGrpcOn,
+    Name::XEnvoyMaxRetries,
+    Name::XEnvoyUpstreamAltStat,
+    Name::XEnvoyUpstreamRqTimeoutMs,
+    Name::XEnvoyUpstreamRqPerTryTimeoutMs,
+    Name::XEnvoyUpstreamRqTimeoutAltResponse,
+    Name::XEnvoyExpectedRqTimeoutMs,
+    Name::XEnvoyForceTrace,
+    Name::XEnvoyIpTags,
+    Name::XEnvoyHedgeOnPerTryTimeout,
+]);
+
+/// Those that nobody steers it by who comes from outside.
+const EDGE_CONTROLS: NameSet = NameSet::new(&[
+    Name::XEnvoyDecoratorOperation,
+    Name::XEnvoyOriginalHost,
+    Name::XEnvoyOriginalPath,
+    Name::XEnvoyDownstreamServiceCluster,
+    Name::XEnvoyDownstreamServiceNode,
+]);
 
 /// Removes the headers by which trusted clients steer a proxy.
 ///
 /// Source: Envoy `ConnectionManagerUtility::mutateRequestHeaders`.
 pub(crate) fn strip_controls(fields: &mut Fields, edge: bool) {
-    if fields.named().any(|(name, ..)| is_control(name, edge)) {
-        fields.remove_where(|name, _| is_control(name, edge));
-    }
-}
-
-fn is_control(name: Name, edge: bool) -> bool {
-    match name {
-        Name::XEnvoyInternal
-        | Name::XEnvoyRetriableStatusCodes
-        | Name::XEnvoyRetriableHeaderNames
-        | Name::XEnvoyRetryOn
-        | Name::XEnvoyRetryGrpcOn
-        | Name::XEnvoyMaxRetries
-        | Name::XEnvoyUpstreamAltStat
-        | Name::XEnvoyUpstreamRqTimeoutMs
-        | Name::XEnvoyUpstreamRqPerTryTimeoutMs
-        | Name::XEnvoyUpstreamRqTimeoutAltResponse
-        | Name::XEnvoyExpectedRqTimeoutMs
-        | Name::XEnvoyForceTrace
-        | Name::XEnvoyIpTags
-        | Name::XEnvoyHedgeOnPerTryTimeout => true,
-        Name::XEnvoyDecoratorOperation
-        | Name::XEnvoyOriginalHost
-        | Name::XEnvoyOriginalPath
-        | Name::XEnvoyDownstreamServiceCluster
-        | Name::XEnvoyDownstreamServiceNode => edge,
-        _ => false,
+    if fields.may_have_any(&CONTROLS) || edge && fields.may_have_any(&EDGE_CONTROLS) {
+        fields.remove_where(|name, _| {
+            CONTROLS.contains(name) || edge && EDGE_CONTROLS.contains(name)
+        });
     }
 }
 

@@ -48,13 +48,20 @@ impl Head for Seen<'_> {
         self.head.path()
     }
 
+    fn path_parts(&self) -> (&str, &str) {
+        self.head.path_parts()
+    }
+
     fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         self.head.fields.joined(Key::from(name))
     }
 
     fn each_value(&self, name: &str, take: &mut dyn FnMut(&str)) {
         let values = self.head.fields.get_all(Key::from(name));
-        values.for_each(|value| take(&String::from_utf8_lossy(value)));
+        values.for_each(|value| match std::str::from_utf8(value) {
+            Ok(value) => take(value),
+            Err(_) => take(&String::from_utf8_lossy(value)),
+        });
     }
 
     fn is_unreadable(&self, name: &str) -> bool {

@@ -80,7 +80,9 @@ fn normalize(link: &Link, chain: &HttpChain, head: &mut RequestHead) -> Result<(
         }
     }
     let port = port_form(chain.strip_port, link.destination.port());
-    if let Some(host) = host::normalize(head.authority(), port, false) {
+    if !head.has_plain_authority()
+        && let Some(host) = host::normalize(head.authority(), port, false)
+    {
         head.set_authority(&host);
     }
     Ok(())

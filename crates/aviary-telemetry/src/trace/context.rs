@@ -1,6 +1,6 @@
 //! Where a request stands in its trace, read from and written into its headers.
 
-use aviary_http::{Fields, Name};
+use aviary_http::{Fields, Name, NameSet};
 
 /// Trace and span of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,20 +55,20 @@ pub(super) struct Heard {
 }
 
 /// The headers in which a caller says something.
-const HEARD: [Name; 6] = [
+const HEARD: NameSet = NameSet::new(&[
     Name::Traceparent,
     Name::B3,
     Name::XB3TraceId,
     Name::XB3SpanId,
     Name::XB3Sampled,
     Name::XB3Flags,
-];
+]);
 
 /// The caller's context; W3C goes before B3, and B3's many headers before its single one.
 ///
 /// Source: W3C Trace Context §3.2, B3 propagation.
 pub(super) fn hear(fields: &Fields) -> Heard {
-    if !HEARD.iter().any(|name| fields.contains(*name)) {
+    if !fields.may_have_any(&HEARD) {
         return Heard::default();
     }
     let (mut parent, mut single, mut many) = (None, None, Many::default());
