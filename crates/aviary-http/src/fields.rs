@@ -5,7 +5,9 @@ mod tests;
 
 use std::borrow::Cow;
 
+use crate::message::decimal;
 use crate::name::{Key, Name, NameSet};
+use crate::parse::controls;
 
 /// One field line; all offsets are into [`Fields::bytes`].
 #[derive(Debug, Clone, Copy)]
@@ -179,11 +181,15 @@ impl Fields {
     }
 
     /// Removes all fields with this name, and says whether there was one.
+    #[inline]
     pub fn remove<'k>(&mut self, key: impl Into<Key<'k>>) -> bool {
         let key = key.into();
-        if !self.may_have(&key) {
-            return false;
-        }
+        self.may_have(&key) && self.remove_there(key)
+    }
+
+    /// The same, for a name that a line may have.
+    #[inline(never)]
+    fn remove_there(&mut self, key: Key<'_>) -> bool {
         let Self { bytes, lines, .. } = self;
         // Mostly there is one.
         let Some(first) = lines.iter().position(|line| is(bytes, line, &key)) else {
@@ -212,6 +218,16 @@ impl Fields {
         let key = key.into();
         self.remove(key);
         self.append(key, value);
+    }
+
+    /// Sets a field to a number.
+    pub fn set_number<'k>(&mut self, key: impl Into<Key<'k>>, number: u64) {
+        let key = key.into();
+        let name = key.text().as_bytes();
+        self.remove(key);
+        if key.name() != Name::Other || is_token(name) {
+            self.push_clean(key.name(), name, decimal(number, &mut [0; 20]));
+        }
     }
 
     /// Adds a field at the end.
@@ -271,6 +287,12 @@ impl Fields {
         self.lines
             .iter()
             .map(|line| (self.name(line), self.value(line)))
+    }
+
+    /// Names as sent of the fields without a number, in order.
+    pub fn unnumbered(&self) -> impl Iterator<Item = &[u8]> {
+        let other = self.lines.iter().filter(|line| line.name == Name::Other);
+        other.map(|line| self.name(line))
     }
 
     /// Number of the name, name as sent, and value, of each field in order.
@@ -366,37 +388,22 @@ pub(crate) fn is_control(byte: u8) -> bool {
 /// Whether a value has no control bytes but tabs.
 #[inline]
 pub(crate) fn is_clean(value: &[u8]) -> bool {
-    let (words, rest) = value.as_chunks::<8>();
-    let mut suspect = 0;
-    for word in words {
-        suspect |= may_have_control(*word);
+    let Some(last) = value.last_chunk() else {
+        return is_clean_byte_by_byte(value);
+    };
+    let (chunks, _) = value.as_chunks();
+    let mut found = controls(last);
+    for chunk in chunks {
+        found |= controls(chunk);
     }
-    match value.last_chunk::<8>() {
-        Some(last) => suspect |= may_have_control(*last),
-        None => return !rest.iter().any(|byte| is_control(*byte)),
-    }
-    suspect & HIGH == 0 || is_clean_at_closer_look(value)
+    // A tab is no reason, but rare enough to be looked for byte by byte.
+    found == 0 || is_clean_byte_by_byte(value)
 }
 
-/// A tab is no reason, but rare enough to be looked for byte by byte.
-#[cold]
-fn is_clean_at_closer_look(value: &[u8]) -> bool {
-    !value.iter().any(|byte| is_control(*byte))
-}
-
-/// The highest bit of each byte of a word.
-const HIGH: u64 = 0x80 * EACH;
-/// The lowest bit of each byte of a word.
-const EACH: u64 = 0x0101_0101_0101_0101;
-
-/// [`HIGH`] has a bit of this when a byte is below the space or is DEL, as far as bytes above 0x7f
-/// let see: they may set one, too.
-#[inline]
-fn may_have_control(word: [u8; 8]) -> u64 {
-    let word = u64::from_le_bytes(word);
-    // In a byte below 0x20 the subtraction borrows; DEL becomes 0, and then borrows too.
-    let delete = word ^ (0x7f * EACH);
-    word.wrapping_sub(0x20 * EACH) | delete.wrapping_sub(EACH)
+fn is_clean_byte_by_byte(value: &[u8]) -> bool {
+    !value
+        .iter()
+        .fold(false, |any, byte| any | is_control(*byte))
 }
 
 /// Whether `text` is a token: a name of a field, a method.

@@ -81,7 +81,7 @@ impl Framing {
             Self::None | Self::Close => {}
             Self::Length(length) => {
                 out.extend_from_slice(b"content-length: ");
-                write_decimal(out, length);
+                out.extend_from_slice(decimal(length, &mut [0; 20]));
                 out.extend_from_slice(b"\r\n");
             }
             Self::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
@@ -130,17 +130,15 @@ impl Connection {
     }
 }
 
-/// Appends a number in decimal.
-pub(crate) fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0u8; 20];
+/// A number in decimal.
+pub(crate) fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut at = digits.len();
     loop {
         at -= 1;
         digits[at] = b'0' + u8::try_from(number % 10).unwrap_or_default();
         number /= 10;
         if number == 0 {
-            break;
+            return &digits[at..];
         }
     }
-    out.extend_from_slice(&digits[at..]);
 }

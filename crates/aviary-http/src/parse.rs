@@ -14,6 +14,7 @@ mod refused;
 mod tests;
 
 pub(crate) use line::{Seen, Side, content_length, fields};
+pub(crate) use marks::controls;
 
 use marks::{LineFeeds, Marks};
 use memchr::{memchr, memchr2};

@@ -17,8 +17,16 @@ pub(crate) fn strip_claims(fields: &mut Fields, internal: bool, keep_forwarded_f
         name.get(..part.len())
             .is_some_and(|head| head.eq_ignore_ascii_case(part))
     };
+    let is_claim =
+        |name: &[u8]| starts(name, b"x-envoy-") && !internal || starts(name, b"x-forwarded-");
+    if !fields.may_have_any(&ENVOYS)
+        && !fields.may_have_any(&FORWARDED)
+        && !fields.unnumbered().any(is_claim)
+    {
+        return;
+    }
     fields.remove_where(|known, name| match known {
-        Name::Other => starts(name, b"x-envoy-") && !internal || starts(name, b"x-forwarded-"),
+        Name::Other => is_claim(name),
         Name::XForwardedClientCert => false,
         Name::XForwardedFor => !keep_forwarded_for,
         known => ENVOYS.contains(known) && !internal || FORWARDED.contains(known),
@@ -73,19 +81,7 @@ pub(crate) fn append_to_list(fields: &mut Fields, name: Name, separator: &str, v
 
 /// Sets a field to a number.
 pub(crate) fn set_number<'k>(fields: &mut Fields, name: impl Into<Key<'k>>, number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    let mut rest = number;
-    loop {
-        at -= 1;
-        // A remainder of ten fits.
-        digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    fields.set(name, &digits[at..]);
+    fields.set_number(name, number);
 }
 
 #[cfg(test)]

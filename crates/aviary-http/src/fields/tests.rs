@@ -137,3 +137,34 @@ fn names_that_share_a_bit_are_told_apart() {
     }
     assert!(fields.is_empty());
 }
+
+#[test]
+fn control_bytes_anywhere_become_spaces() {
+    for length in 0..40 {
+        for at in 0..length {
+            for byte in [0, b'\t', b'\n', 0x1f, b' ', 0x7f, 0x80, 0xff] {
+                let mut value = vec![b'v'; length];
+                value[at] = byte;
+                let mut fields = Fields::new();
+                fields.append(Name::Via, &value);
+                if matches!(byte, 0 | b'\n' | 0x1f | 0x7f) {
+                    value[at] = b' ';
+                }
+                assert_eq!(fields.get(Name::Via), Some(&value[..]), "{byte} at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn number_takes_the_place_of_what_was_there() {
+    let mut fields = Fields::new();
+    fields.append("X-N", b"a");
+    for number in [0, 7, 10, u64::MAX] {
+        fields.set_number("x-n", number);
+        assert_eq!(fields.text("x-n"), Some(number.to_string().as_str()));
+    }
+    fields.set_number("no token", 1);
+    assert_eq!(fields.len(), 1);
+    assert_eq!(fields.unnumbered().collect::<Vec<_>>(), [b"x-n"]);
+}

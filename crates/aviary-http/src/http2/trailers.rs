@@ -4,7 +4,7 @@ use super::frame;
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::hpack::{Encoder, Field, Kind};
-use crate::message::Framing;
+use crate::message::{Framing, decimal};
 use crate::name::Name;
 
 /// Reads trailers; those that may not stand there are left out.
@@ -91,18 +91,5 @@ pub(super) fn write(fields: &Fields, framing: Framing, encoder: &mut Encoder, ou
         let mut digits = [0; 20];
         let digits = decimal(length, &mut digits);
         encoder.field(Kind::Field(name), name.text().as_bytes(), digits, out);
-    }
-}
-
-/// A number in decimal.
-fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or_default();
-        number /= 10;
-        if number == 0 {
-            return &digits[at..];
-        }
     }
 }

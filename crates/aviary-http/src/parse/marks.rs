@@ -132,6 +132,12 @@ pub(super) fn blank_line(input: &[u8]) -> Option<usize> {
     }
 }
 
+/// A bit for each control byte; the tab is one.
+#[inline]
+pub(crate) fn controls(chunk: &[u8; 16]) -> u32 {
+    found::controls(chunk)
+}
+
 /// Where the first colon of `input` is, when it is among the first bytes and these can be looked at
 /// in one go; `None` means that there may be one.
 #[inline]
@@ -160,12 +166,7 @@ mod found {
     impl Kind for Controls {
         #[inline]
         fn find(block: &[u8; BLOCK]) -> u64 {
-            let last_control = set_splat_i8_m128i(0x1f);
-            let delete = set_splat_i8_m128i(0x7f);
-            each(block, |bytes| {
-                let low = cmp_eq_mask_i8_m128i(min_u8_m128i(bytes, last_control), bytes);
-                bitor_m128i(low, cmp_eq_mask_i8_m128i(bytes, delete))
-            })
+            each(block, are_controls)
         }
     }
 
@@ -187,6 +188,19 @@ mod found {
                 bitor_m128i(bitor_m128i(low, query), others)
             })
         }
+    }
+
+    #[inline]
+    fn are_controls(bytes: m128i) -> m128i {
+        let (last_control, delete) = (set_splat_i8_m128i(0x1f), set_splat_i8_m128i(0x7f));
+        let low = cmp_eq_mask_i8_m128i(min_u8_m128i(bytes, last_control), bytes);
+        bitor_m128i(low, cmp_eq_mask_i8_m128i(bytes, delete))
+    }
+
+    /// A bit for each control byte.
+    #[inline]
+    pub(super) fn controls(chunk: &[u8; 16]) -> u32 {
+        move_mask_i8_m128i(are_controls(load_unaligned_m128i(chunk))).cast_unsigned()
     }
 
     /// A bit for each colon.
@@ -224,6 +238,13 @@ mod found {
         fn find(block: &[u8; BLOCK]) -> u64 {
             super::each_byte(block, |byte| byte.is_ascii_control())
         }
+    }
+
+    pub(super) fn controls(chunk: &[u8; 16]) -> u32 {
+        let mut bits = chunk.iter().rev();
+        bits.fold(0, |bits, byte| {
+            bits << 1 | u32::from(byte.is_ascii_control())
+        })
     }
 
     pub(super) fn colons(chunk: &[u8; 16]) -> u32 {
