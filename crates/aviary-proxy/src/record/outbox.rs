@@ -1,29 +1,26 @@
 //! From a worker to the control side: many records at a time, so that neither is woken for each.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc};
 
 use super::Line;
 use crate::otlp::Traced;
 
 /// Records that go over at once.
-pub(crate) const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 128;
 
 /// Batches that may wait; over it they are dropped and counted.
-const QUEUE: usize = 64;
+const QUEUE: usize = 32;
 
 /// Written batches whose memory waits for a worker; what is beyond goes back to the system.
 const SPARES: usize = 4;
 
-/// Lines, each of which keeps its place in memory.
-#[expect(
-    clippy::vec_box,
-    reason = "a line goes from exchange to writer and back without being copied"
-)]
+/// Lines, each of which keeps its place in memory: they go from exchange to writer and back.
 pub(crate) type Lines = Vec<Box<Line>>;
 
 /// The worker's end of a queue; the workers share it.
@@ -74,7 +71,7 @@ pub(crate) struct Spares(Arc<Mutex<Vec<Lines>>>);
 impl Spares {
     /// Keeps the memory of a batch.
     pub(crate) fn give(&self, lines: Lines) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         if all.len() < SPARES {
             all.push(lines);
         }
@@ -82,8 +79,7 @@ impl Spares {
 
     /// A batch to use again; empty when there is none.
     fn take(&self) -> Lines {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.pop().unwrap_or_default()
+        self.0.lock().pop().unwrap_or_default()
     }
 }
 
@@ -121,7 +117,6 @@ impl Outbox {
     }
 
     /// A line for something that began then.
-    #[expect(clippy::unnecessary_box_returns, reason = "as it is kept")]
     pub(super) fn blank(&self, start: SystemTime) -> Box<Line> {
         let mut blank = self.blank.borrow_mut();
         if blank.is_empty() {
@@ -229,6 +224,6 @@ mod tests {
         for _ in 0..=SPARES {
             spares.give(Vec::new());
         }
-        assert_eq!(spares.0.lock().unwrap().len(), SPARES);
+        assert_eq!(spares.0.lock().len(), SPARES);
     }
 }

@@ -129,12 +129,11 @@ impl Piece {
                     line.push(b'-');
                     return;
                 }
-                let form = if operator.is_foreign() {
-                    Form::Escaped
-                } else {
-                    Form::Plain
-                };
-                put::settle(line, start, *limit, form);
+                if operator.is_foreign() {
+                    put::settle(line, start, *limit, Form::Escaped);
+                } else if limit.is_some() {
+                    put::settle(line, start, *limit, Form::Plain);
+                }
             }
             Self::Typed(operator, _) if operator.is_number() => {
                 if !operator.put(entry, moment, line) {

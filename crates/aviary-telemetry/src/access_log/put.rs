@@ -41,8 +41,18 @@ fn octet(number: u8, line: &mut Vec<u8>) {
 }
 
 fn large(number: u64, line: &mut Vec<u8>) {
-    let digits = padded::<20>(number);
-    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    let mut digits = [0_u8; 20];
+    let mut rest = number;
+    let mut zeros = digits.len();
+    for digit in digits.iter_mut().rev() {
+        // A remainder of ten fits.
+        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        zeros -= 1;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
     line.extend_from_slice(digits.get(zeros..).unwrap_or_default());
 }
 
