@@ -55,7 +55,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Difference> {
 }
 
 /// What only one of the two serves.
-const REFUSALS: [Difference; 15] = [
+const REFUSALS: [Difference; 14] = [
     Difference {
         name: "HTTP/1.0 is answered",
         reason: "no setting is needed for old clients; Envoy says 426",
@@ -135,19 +135,6 @@ const REFUSALS: [Difference; 15] = [
         reason: "servers that take parameters off see an empty one, or `..`, and go elsewhere",
         explains: |request, mismatch| {
             request.target.contains("/;") && mismatch.what == "status" && mismatch.ours == "400"
-        },
-    },
-    Difference {
-        name: "a body of unknown length is not sent twice",
-        reason: "it may never end; Envoy keeps what has come of it until the answer comes",
-        explains: |request, mismatch| {
-            let about = [
-                "servers",
-                "request header x-envoy-attempt-count",
-                "log tries",
-                "log flags",
-            ];
-            request.chunked && (mismatch.is_status(&["200"], "503") || mismatch.is_in(&about))
         },
     },
     Difference {

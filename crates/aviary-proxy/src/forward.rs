@@ -292,11 +292,11 @@ impl<'a> Forward<'a> {
         clock: &mut Clock,
     ) -> Result<RequestBody, Box<Reply>> {
         let mirrored = !self.target.mirrors.is_empty();
+        let repeats = self.retry.is_some();
         let wanted = match head.framing {
             framing if framing.is_empty() => return Ok(RequestBody::none()),
-            Framing::Length(length) => {
-                length <= body::KEEP_LIMIT as u64 && (mirrored || self.retry.is_some())
-            }
+            Framing::Length(length) => length <= body::KEEP_LIMIT as u64 && (mirrored || repeats),
+            _ if repeats && !mirrored => return Ok(RequestBody::recorded()),
             _ => mirrored,
         };
         if wanted {

@@ -24,6 +24,11 @@ pub(crate) struct RequestBody {
     ahead: Kept,
     /// More comes from the client after it.
     streams: bool,
+    /// What goes out is kept for another try, as far as the limit.
+    records: bool,
+    recorded: BytesMut,
+    /// What came behind it, for every try.
+    trailers: Option<Fields>,
     /// Something that was not kept went out.
     spent: bool,
     /// Bytes that came from the client so far.
@@ -37,6 +42,9 @@ impl RequestBody {
             kept: Bytes::new(),
             ahead: Kept::default(),
             streams: false,
+            records: false,
+            recorded: BytesMut::new(),
+            trailers: None,
             spent: false,
             received: 0,
         }
@@ -47,6 +55,15 @@ impl RequestBody {
         Self {
             streams: true,
             ..Self::none()
+        }
+    }
+
+    /// As it comes, and kept for another try as long as it is short. Nothing waits for more of it:
+    /// whoever sends it may wait for an answer to what went out.
+    pub(super) fn recorded() -> Self {
+        Self {
+            records: true,
+            ..Self::streamed()
         }
     }
 
@@ -88,7 +105,7 @@ impl RequestBody {
             received: kept.len() as u64,
             kept,
             streams,
-            spent: false,
+            ..Self::none()
         })
     }
 
@@ -109,6 +126,9 @@ impl RequestBody {
 
     /// Begins it anew for another try.
     pub(super) fn rewind(&mut self) {
+        if self.records {
+            self.kept = Bytes::copy_from_slice(&self.recorded);
+        }
         self.ahead = Kept(self.kept.clone());
     }
 
@@ -139,9 +159,18 @@ struct Joined<'a, 'b> {
 }
 
 impl Joined<'_, '_> {
-    fn passed(&mut self, count: usize) {
-        self.body.received += count as u64;
-        self.body.spent |= count > 0;
+    /// `count` bytes of what comes go on now.
+    fn passes(&mut self, count: usize) {
+        let body = &mut *self.body;
+        body.received += count as u64;
+        if body.records && body.recorded.len() + count <= KEEP_LIMIT {
+            let data = &self.down.data()[..count];
+            body.recorded.extend_from_slice(data);
+        } else if count > 0 {
+            body.records = false;
+            body.recorded = BytesMut::new();
+            body.spent = true;
+        }
     }
 }
 
@@ -166,8 +195,8 @@ impl Source for Joined<'_, '_> {
 
     fn consume(&mut self, count: usize) {
         if self.body.ahead.0.is_empty() {
+            self.passes(count);
             self.down.consume(count);
-            self.passed(count);
         } else {
             self.body.ahead.consume(count);
         }
@@ -183,11 +212,15 @@ impl Source for Joined<'_, '_> {
 
     fn trailers(&mut self) -> Option<Fields> {
         // What is kept as a whole had its end read already; its trailers are the client's still.
-        self.down.trailers()
+        let trailers = self.down.trailers();
+        if trailers.is_some() {
+            self.body.trailers = trailers;
+        }
+        self.body.trailers.clone()
     }
 
     fn direct(&mut self) -> Option<(&TcpStream, u64)> {
-        if self.body.ahead.0.is_empty() && self.body.streams {
+        if self.body.ahead.0.is_empty() && self.body.streams && !self.body.records {
             self.down.direct()
         } else {
             None
@@ -196,6 +229,7 @@ impl Source for Joined<'_, '_> {
 
     fn took(&mut self, count: usize) {
         self.down.took(count);
-        self.passed(count);
+        self.body.received += count as u64;
+        self.body.spent = true;
     }
 }

@@ -1,5 +1,6 @@
 use aviary_mesh::ChainAction;
 use aviary_mesh::listener::Direction;
+use aviary_mesh::route::Retry;
 use aviary_telemetry::Flags;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -160,5 +161,43 @@ fn body_large_whose_client_leaves_leaves_no_pipe() {
         let line = proxy.line().await;
         assert_eq!(line.flags, Flags::DOWNSTREAM_CONNECTION_TERMINATION);
         assert_eq!(splice::lent(), 0);
+    });
+}
+
+/// What has no length is kept as it goes on, and goes on at once.
+#[test]
+fn body_without_length_is_sent_again() {
+    on_worker_thread(async {
+        let (at, seen) = server(|request, number| async move {
+            let status = if number == 1 { 503 } else { 200 };
+            answer(status, request.into_body())
+        })
+        .await;
+        let address = free_address();
+        let mut forward = forward_to(&[("c", 1)]);
+        forward.retry = Some(Retry {
+            attempts: 2,
+            on: vec!["5xx".into()],
+            base_interval: Duration::from_millis(1),
+            ..Retry::default()
+        });
+        let _proxy = Proxy::start(simple(address, forward, &[at])).await;
+        for (length, status) in [(40_000, 200), (200_000, 503)] {
+            seen.requests.set(0);
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let start = b"PUT / HTTP/1.1\r\nhost: reviews\r\ntransfer-encoding: chunked\r\n\r\n";
+            client.write_all(start).await.unwrap();
+            let body = pattern(length);
+            for part in body.chunks(10_000) {
+                let line = format!("{:x}\r\n", part.len());
+                client.write_all(line.as_bytes()).await.unwrap();
+                client.write_all(part).await.unwrap();
+                client.write_all(b"\r\n").await.unwrap();
+            }
+            client.write_all(b"0\r\n\r\n").await.unwrap();
+            let (head, back) = message(&mut client, length).await;
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+            assert!(back == body);
+        }
     });
 }
