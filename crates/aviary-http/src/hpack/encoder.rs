@@ -21,7 +21,8 @@ pub struct Encoder {
     table: Table,
     /// The smallest limit since the last block, when that has to be told.
     resized: Option<usize>,
-    memory: Box<Memory>,
+    /// Absent until it is needed.
+    memory: Option<Box<Memory>>,
 }
 
 /// What was written, by hash.
@@ -35,16 +36,22 @@ struct Memory {
     once: [u16; SLOTS],
 }
 
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            fields: [0; SLOTS],
+            names: [0; SLOTS],
+            once: [0; SLOTS],
+        }
+    }
+}
+
 impl Default for Encoder {
     fn default() -> Self {
         Self {
             table: Table::new(TABLE_BYTES),
             resized: None,
-            memory: Box::new(Memory {
-                fields: [0; SLOTS],
-                names: [0; SLOTS],
-                once: [0; SLOTS],
-            }),
+            memory: None,
         }
     }
 }
@@ -57,6 +64,12 @@ impl Encoder {
             self.resized = Some(self.resized.unwrap_or(limit).min(limit));
             self.table.resize(limit);
         }
+    }
+
+    /// Forgets where in the table fields are, which costs memory: they are then written in full
+    /// again. What the reader knows stays as it is.
+    pub fn rest(&mut self) {
+        self.memory = None;
     }
 
     /// Begins a block.
@@ -90,18 +103,19 @@ impl Encoder {
             return;
         }
         let (slot, mark) = (slot(hash), mark(hash));
-        if self.memory.once[slot] == mark {
+        let memory = self.memory.get_or_insert_default();
+        if memory.once[slot] == mark {
             self.literal(form::KEPT, kind, name, value, out);
             self.keep(hash, kind, name, value);
         } else {
-            self.memory.once[slot] = mark;
+            memory.once[slot] = mark;
             self.literal(form::PLAIN, kind, name, value, out);
         }
     }
 
     /// How old the entry is that is this field.
     fn find(&self, hash: u64, kind: Kind, name: &[u8], value: &[u8]) -> Option<usize> {
-        let number = self.memory.fields[slot(hash)].checked_sub(1)?;
+        let number = self.memory.as_ref()?.fields[slot(hash)].checked_sub(1)?;
         let age = self.table.age(number)?;
         let entry = self.table.get(age)?;
         (entry.value == value && is_named(&entry, kind, name)).then_some(age)
@@ -112,7 +126,8 @@ impl Encoder {
         if let Some(number) = standard::name(kind) {
             return Some(number);
         }
-        let number = self.memory.names[slot(name_hash(kind, name))].checked_sub(1)?;
+        let memory = self.memory.as_ref()?;
+        let number = memory.names[slot(name_hash(kind, name))].checked_sub(1)?;
         let age = self.table.age(number)?;
         let entry = self.table.get(age)?;
         is_named(&entry, kind, name).then(|| standard::ENTRIES.len() + 1 + age)
@@ -120,8 +135,9 @@ impl Encoder {
 
     fn keep(&mut self, hash: u64, kind: Kind, name: &[u8], value: &[u8]) {
         let number = self.table.inserted().wrapping_add(1);
-        self.memory.fields[slot(hash)] = number;
-        self.memory.names[slot(name_hash(kind, name))] = number;
+        let memory = self.memory.get_or_insert_default();
+        memory.fields[slot(hash)] = number;
+        memory.names[slot(name_hash(kind, name))] = number;
         let lower = name.to_ascii_lowercase();
         self.table.insert(&Field {
             kind,

@@ -294,6 +294,16 @@ impl Connection {
         std::mem::take(&mut self.has_freed)
     }
 
+    /// Gives memory back in which nothing is that could not be made anew: for a connection on which
+    /// nothing has happened for a while.
+    pub fn rest(&mut self) {
+        self.encoder.rest();
+        self.streams.rest();
+        self.accepted.shrink_to_fit();
+        self.woken.shrink_to_fit();
+        self.waiting.shrink_to_fit();
+    }
+
     fn wake(&mut self, key: usize) {
         if let Some(stream) = self.streams.get_mut(key)
             && !std::mem::replace(&mut stream.is_woken, true)

@@ -163,6 +163,13 @@ impl Streams {
         Some(stream)
     }
 
+    /// Gives the memory of the places back when none is taken.
+    pub(super) fn rest(&mut self) {
+        if self.len() == 0 {
+            *self = Self::default();
+        }
+    }
+
     /// All that have a place.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Stream)> {
         let places = self.places.iter_mut().enumerate();

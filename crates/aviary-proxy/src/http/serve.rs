@@ -49,7 +49,11 @@ pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
                 return Box::pin(refuse(&link, connection, error.status(), error.detail())).await;
             }
             Ok(Next::Http2) => {
-                return Box::pin(turn_to_http2(link, connection, terms)).await;
+                // Apart, so that nothing of HTTP/1 stays with a connection of HTTP/2.
+                let Some(stream) = Box::pin(unread(connection)).await else {
+                    return;
+                };
+                return Box::pin(streams::serve(link, stream, terms)).await;
             }
             Ok(Next::Quiet) => continue,
             Ok(Next::Closed) => return,
@@ -136,14 +140,11 @@ fn terms(link: &Link) -> Option<Terms> {
     identity.http().map(Terms::of)
 }
 
-/// Goes on with the bytes that were read as HTTP/2.
-async fn turn_to_http2(link: Rc<Link>, connection: Connection, terms: Terms) {
-    let Ok((mut stream, input)) = connection.into_parts().await else {
-        return;
-    };
+/// The socket with what was read from it put back.
+async fn unread(connection: Connection) -> Option<Stream> {
+    let (mut stream, input) = connection.into_parts().await.ok()?;
     stream.unread(input.data());
-    drop(input);
-    streams::serve(link, stream, terms).await;
+    Some(stream)
 }
 
 /// Goes on as what both sides agreed on.

@@ -76,6 +76,13 @@ impl Connection {
         self.wire.core().borrow().get().held_streams()
     }
 
+    /// Gives back what a connection needs on which something happens.
+    pub(crate) fn rest(&mut self) {
+        let mut core = self.wire.core().borrow_mut();
+        core.arrange().rest();
+        core.done();
+    }
+
     /// Takes no more requests than those that are on their way.
     pub(crate) fn shut_down(&mut self) {
         let mut core = self.wire.core().borrow_mut();

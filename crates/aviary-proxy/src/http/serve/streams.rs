@@ -3,11 +3,12 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 
 use aviary_http::http2::{End, Reason};
 use tokio::time::Instant;
 
+use super::PATIENCE;
 use crate::connection::Link;
 use crate::http::downstream::Downstream;
 use crate::http::ending::Ending;
@@ -32,6 +33,8 @@ pub(super) async fn serve(link: Rc<Link>, stream: Stream, terms: Terms) {
     let greeting = Instant::now() + terms.head;
     // With nothing open it ends then; while something is, that moves away.
     let mut end = terms.wait();
+    // When it gives memory back, unless something happens before.
+    let mut quiet = Quiet::Not;
     loop {
         let next = poll_fn(|cx| {
             if let Poll::Ready(next) = connection.poll(cx) {
@@ -47,7 +50,9 @@ pub(super) async fn serve(link: Rc<Link>, stream: Stream, terms: Terms) {
                 return Poll::Pending;
             }
             if connection.streams() > 0 {
-                end = terms.wait();
+                (end, quiet) = (terms.wait(), Quiet::Not);
+            } else if quiet.poll(cx, &mut timer, end).is_ready() {
+                connection.rest();
             }
             ready!(timer.poll(cx, end));
             if connection.streams() == 0 || terms.is_last(requests) {
@@ -66,7 +71,7 @@ pub(super) async fn serve(link: Rc<Link>, stream: Stream, terms: Terms) {
                 end = terms.wait();
                 if large > LARGE_HEADS {
                     tracing::info!(remote = %link.remote, "client connection ended: large heads");
-                    return connection.end(Reason::ENHANCE_YOUR_CALM).await;
+                    return Box::pin(connection.end(Reason::ENHANCE_YOUR_CALM)).await;
                 }
                 if !draining && terms.is_last(requests) {
                     draining = true;
@@ -79,9 +84,38 @@ pub(super) async fn serve(link: Rc<Link>, stream: Stream, terms: Terms) {
             }
             Event::Ended(reason) => {
                 say_why(&link, reason);
-                return connection.end(Reason::NO_ERROR).await;
+                return Box::pin(connection.end(Reason::NO_ERROR)).await;
             }
             Event::Silent => return,
+        }
+    }
+}
+
+/// Whether nothing is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quiet {
+    /// Something is, or was just now.
+    Not,
+    /// Nothing is, and until then something is expected.
+    Until(Instant),
+    /// Nothing is for a while.
+    Long,
+}
+
+impl Quiet {
+    /// Nothing is open: ready once, when that has been so for a while. `end` is when the connection
+    /// ends anyway.
+    fn poll(&mut self, cx: &mut Context<'_>, timer: &mut Timer, end: Instant) -> Poll<()> {
+        if *self == Self::Not {
+            *self = Self::Until(Instant::now() + PATIENCE);
+        }
+        match *self {
+            Self::Until(patience) if patience < end => {
+                ready!(timer.poll(cx, patience));
+                *self = Self::Long;
+                Poll::Ready(())
+            }
+            _ => Poll::Pending,
         }
     }
 }
