@@ -1,5 +1,6 @@
 //! A worker on real sockets: a static configuration, small servers, a plain client.
 
+mod farewells;
 mod fixture;
 mod http;
 mod bodies;
