@@ -54,12 +54,16 @@ fn bind(address: SocketAddr, one_of_many: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// A listening socket made by somebody else.
+/// A listening socket made by somebody else, who may have let only a few connections wait: those
+/// over that are dropped without a word, and their clients wait for seconds before they try again.
 ///
 /// # Errors
 /// The system's.
 pub(crate) fn adopt(socket: std::net::TcpListener) -> io::Result<TcpListener> {
-    tune(&SockRef::from(&socket));
+    let options = SockRef::from(&socket);
+    tune(&options);
+    // Source: listen(2) on a socket that listens changes the length of its queue.
+    options.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket)
 }
