@@ -345,7 +345,8 @@ pub(crate) fn content_length(value: &[u8]) -> Result<u64, Error> {
         for byte in rest {
             let digit = u64::from(byte.wrapping_sub(b'0'));
             bad |= digit > 9;
-            length = length * 10 + digit;
+            // What is no number may overflow; it is not used.
+            length = length.wrapping_mul(10).wrapping_add(digit);
         }
         return if bad {
             Err(Error::BadContentLength)

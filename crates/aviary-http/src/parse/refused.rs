@@ -45,6 +45,12 @@ fn lengths_several_or_in_a_list_are_refused() {
     );
     fields("content-length: 4, 4", Error::BadContentLength);
     fields("content-length: 4,5", Error::BadContentLength);
+    // As long as a number may be, and more than one could hold.
+    fields("content-length:/a:80/x?y HTTP/1.0", Error::BadContentLength);
+    fields(
+        "content-length: zzzzzzzzzzzzzzzzzz",
+        Error::BadContentLength,
+    );
 }
 
 #[test]
