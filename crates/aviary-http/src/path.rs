@@ -191,7 +191,12 @@ fn is_unreserved(byte: u8) -> bool {
 /// Whether `byte` behind `out` could make an escape out of a lone `%`, which then had another
 /// normal form: `%2%65` stays what it is.
 fn completes_escape(out: &[u8], byte: u8) -> bool {
-    byte.is_ascii_hexdigit() && matches!(out, [.., b'%'] | [.., b'%', _])
+    byte.is_ascii_hexdigit()
+        && match out {
+            [.., b'%'] => true,
+            [.., b'%', first] => first.is_ascii_hexdigit(),
+            _ => false,
+        }
 }
 
 /// Resolves dot segments; `path` begins with `/`.

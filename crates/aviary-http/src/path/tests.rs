@@ -174,6 +174,7 @@ fn normal_form_differs_from_envoy_where_its_own_changes_at_the_next_hop() {
         ("/a/%2e%2e;/b", "/b"),
         ("/a\\..;/b", "/b"),
         ("/%2%65", "/%2%65"),
+        ("/%\\%65", "/%/e"),
         ("/a/..;\\b", "/b"),
     ] {
         assert_eq!(form(path, DOTS), expected, "{path}");
