@@ -16,7 +16,6 @@ pub fn side(role: Role) -> Connection {
             Role::Client => FloodLimits::of_endpoint(),
         },
         stream_window: 1 << 16,
-        widest_window: 1 << 17,
         connection_window: 1 << 20,
         streams: 10,
         limits: Limits::default(),

@@ -41,8 +41,6 @@ pub struct Config {
     pub flood: FloodLimits,
     /// Bytes of a body that the peer may send before they are used, per stream.
     pub stream_window: u32,
-    /// What that may grow to where the bytes are used as they come; the connection's bounds it too.
-    pub widest_window: u32,
     /// The same for the connection.
     pub connection_window: u32,
     /// Streams that the peer may have open at a time.
@@ -159,7 +157,6 @@ pub struct Connection {
 
     peer: Settings,
     stream_window: u32,
-    widest_window: u32,
     whole_window: u32,
     recv_window: i64,
     unannounced: u32,
@@ -202,7 +199,6 @@ impl Connection {
             is_known: false,
             peer: Settings::default(),
             stream_window: config.stream_window,
-            widest_window: config.widest_window,
             whole_window: config.connection_window.max(DEFAULT_WINDOW),
             recv_window: i64::from(config.connection_window.max(DEFAULT_WINDOW)),
             unannounced: 0,

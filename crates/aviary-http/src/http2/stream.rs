@@ -36,8 +36,6 @@ pub(super) struct Stream {
     pub(super) trailers: Option<Fields>,
     /// Bytes that the body must have still, when its length was told.
     pub(super) remaining: Option<u64>,
-    /// Bytes that the peer may have sent and we not used.
-    pub(super) window: u32,
     /// Bytes that the peer may send. It is below zero only while it does not know our window.
     pub(super) recv_window: i64,
     /// Bytes that were used, and that the peer was not told of.

@@ -22,7 +22,6 @@ fn config(role: Role) -> Config {
             Role::Client => FloodLimits::of_endpoint(),
         },
         stream_window: 1 << 16,
-        widest_window: 1 << 16,
         connection_window: 1 << 20,
         streams: 3,
         limits: Limits::default(),

@@ -16,9 +16,6 @@ use std::time::Duration;
 
 /// Windows in bytes: per stream, and for the connection.
 const STREAM_WINDOW: u32 = 64 << 10;
-/// What the window of a stream grows to while its bytes go on at once. What a connection holds is
-/// bounded by its own window all the same.
-const WIDEST_WINDOW: u32 = 128 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
 
 /// Bytes that a connection takes in before its neighbours have their turn.

@@ -135,15 +135,8 @@ impl Connection {
             return;
         }
         stream.unannounced += count;
-        if u64::from(stream.unannounced) * 2 >= u64::from(stream.window) {
-            let mut more = std::mem::take(&mut stream.unannounced);
-            if stream.held == 0 && stream.window < self.widest_window {
-                // Whoever uses it keeps up: with a wider window the peer need not wait for a word
-                // after every few frames.
-                let wider = stream.window.saturating_mul(2).min(self.widest_window);
-                more += wider - stream.window;
-                stream.window = wider;
-            }
+        if u64::from(stream.unannounced) * 2 >= u64::from(self.stream_window) {
+            let more = std::mem::take(&mut stream.unannounced);
             stream.recv_window += i64::from(more);
             frame::write_window_update(stream.id, more, &mut self.out.bytes);
         }

@@ -87,7 +87,6 @@ impl Connection {
             id,
             recv_ended: end_stream,
             remaining: read.map_or(None, |()| head.framing.length()),
-            window: self.stream_window,
             recv_window: i64::from(self.stream_window),
             send_window: i64::from(self.peer.window),
             ..Stream::default()

@@ -35,7 +35,6 @@ impl Connection {
             id,
             send_ended: is_all,
             is_head: head.known_method() == Method::Head,
-            window: self.stream_window,
             recv_window: i64::from(self.stream_window),
             send_window: i64::from(self.peer.window),
             ..Stream::default()

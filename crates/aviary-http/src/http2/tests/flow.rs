@@ -282,38 +282,3 @@ fn body_of_another_length_than_told_is_cut_off() {
         assert_eq!(end, Err(Failure::Reset(Reason::PROTOCOL_ERROR)));
     }
 }
-
-/// A window grows while all that comes is used, up to its limit, and not for one that lags behind.
-#[test]
-fn window_grows_for_a_body_that_is_used_as_it_comes() {
-    let wide = Config {
-        stream_window: 1 << 15,
-        widest_window: 1 << 17,
-        ..config(Role::Server)
-    };
-    for (lags, want) in [(false, 1 << 17), (true, 1 << 15)] {
-        let mut server = Side::new(&wide);
-        server.hear(PREFACE);
-        server.hear(&frame(kind::SETTINGS, 0, 0, &[]));
-        server.hear(&headers(1, false, &GET));
-        let (key, _) = server.accept();
-        let (mut piece, mut open) = (Vec::new(), 1 << 15);
-        for round in 0..20 {
-            server.it.wrote(server.it.output().len());
-            server.hear(&frame(kind::DATA, 0, 1, &[0; 1 << 14]));
-            open -= 1 << 14;
-            if round == 0 && lags {
-                continue;
-            }
-            server.it.take_body(key, &mut piece).unwrap();
-            server.it.used(key, 1 << 14);
-            for update in server.it.output().chunks(13) {
-                let is_streams = update[3] == kind::WINDOW_UPDATE && update[8] == 1;
-                let more = u32::from_be_bytes(*update.last_chunk().unwrap());
-                open += if is_streams { more } else { 0 };
-            }
-        }
-        // What was used and is not announced yet is less than half of it.
-        assert!((want / 4..=want).contains(&open), "{lags}: {open}");
-    }
-}

@@ -13,7 +13,7 @@ use aviary_http::{Fields, RequestHead, ResponseHead};
 use super::core::Shared;
 use super::stream;
 use super::wire::Wire;
-use super::{CONNECTION_WINDOW, STREAM_WINDOW, WIDEST_WINDOW};
+use super::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::http::body::{Error, Fill, Sink, Source};
 use crate::http::http1::LIMITS;
 use crate::stream::Stream as Socket;
@@ -47,7 +47,6 @@ impl Connection {
             role: Role::Client,
             flood: FloodLimits::of_endpoint(),
             stream_window: STREAM_WINDOW,
-            widest_window: WIDEST_WINDOW,
             connection_window: CONNECTION_WINDOW,
             streams: 0,
             limits: LIMITS,

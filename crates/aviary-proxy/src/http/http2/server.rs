@@ -9,7 +9,7 @@ use aviary_http::{Fields, RequestHead, ResponseHead};
 use super::core::with_memory;
 use super::stream;
 use super::wire::Wire;
-use super::{CONNECTION_WINDOW, STREAM_WINDOW, WIDEST_WINDOW};
+use super::{CONNECTION_WINDOW, STREAM_WINDOW};
 use crate::http::body::{Error, Fill, Sink, Source};
 use crate::http::terms::Terms;
 use crate::stream::Stream as Socket;
@@ -35,7 +35,6 @@ impl Connection {
             role: Role::Server,
             flood: FloodLimits::of_client(),
             stream_window: windows.stream_window_bytes.unwrap_or(STREAM_WINDOW),
-            widest_window: windows.stream_window_bytes.unwrap_or(WIDEST_WINDOW),
             connection_window: windows.connection_window_bytes.unwrap_or(CONNECTION_WINDOW),
             streams: terms.streams,
             limits: terms.limits,
