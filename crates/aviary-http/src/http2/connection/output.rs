@@ -1,13 +1,10 @@
 //! What is to be written.
 
 /// Bytes of bodies that wait to be written, of all streams together.
-const LIMIT: usize = 128 << 10;
+const LIMIT: usize = 64 << 10;
 
 /// With this much to be written nothing is read: it is answers, and the peer does not take them.
 const FULL: usize = 512 << 10;
-
-/// Bytes that were written are taken away once there are so many.
-const WRITTEN: usize = 64 << 10;
 
 /// Bytes on their way out: appended to freely, written from the front.
 #[derive(Debug, Default)]
@@ -44,7 +41,8 @@ impl Output {
         if self.is_empty() {
             self.bytes.clear();
             self.written = 0;
-        } else if self.written >= WRITTEN {
+        } else if self.written >= self.len() {
+            // Fewer bytes are moved than were written, and never more is held than twice the rest.
             self.bytes.drain(..self.written);
             self.written = 0;
         }
@@ -53,5 +51,27 @@ impl Output {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.written = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_hold_no_more_than_twice_their_limit() {
+        for took in [1, 100, 4 << 10, LIMIT / 2 + 1, LIMIT] {
+            let mut output = Output::default();
+            let mut sent = 0;
+            for _ in 0..1000 {
+                let room = output.room();
+                output.bytes.resize(output.bytes.len() + room, b'x');
+                sent += room;
+                assert_eq!((output.len(), output.room()), (LIMIT, 0));
+                output.wrote(took);
+                assert!(output.bytes.capacity() <= 2 * LIMIT, "{took}");
+            }
+            assert_eq!(sent, LIMIT + 999 * took);
+        }
     }
 }
