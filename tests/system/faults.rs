@@ -128,13 +128,21 @@ pub(crate) fn under_load(mesh: &Installation, during: impl FnOnce() -> Result<()
     );
     done?;
     assert_eq!(sent - ok, 0, "{:#?}", outcomes.gateway.failures);
-    assert!(failed.is_empty(), "{failed:?}");
+    assert!(failed.is_empty(), "{failed:?}\n{}", refusals(mesh)?);
     ensure!(
         sent > 100 && calls.len() > 20,
         "hardly any load: {}",
         outcomes.mesh.stderr
     );
     Ok(())
+}
+
+/// What the caller's sidecar says of the calls that it answered by itself.
+fn refusals(mesh: &Installation) -> Result<String> {
+    let log = mesh.aviary(["logs", "caller", "-c", "istio-proxy", "--tail", "20000"]);
+    let text = log.ok()?.stdout;
+    let failed = text.lines().filter(|line| line.contains("\" 50"));
+    Ok(failed.collect::<Vec<_>>().join("\n"))
 }
 
 impl Traffic<'_> {

@@ -87,6 +87,7 @@ names! {
     Vary "vary"
     Via "via"
     WwwAuthenticate "www-authenticate"
+    XAviaryUnreached "x-aviary-unreached"
     XB3Flags "x-b3-flags"
     XB3ParentSpanId "x-b3-parentspanid"
     XB3Sampled "x-b3-sampled"

@@ -36,7 +36,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Whether something of the request may have reached the upstream.
-    fn reached_upstream(self) -> bool {
+    pub fn reached_upstream(self) -> bool {
         match self {
             Self::ConnectFailed | Self::ResetBeforeRequest | Self::Refused | Self::NotTried => {
                 false

@@ -75,6 +75,8 @@ struct Course {
     /// Endpoints that were tried.
     tried: Vec<usize>,
     tries: u32,
+    /// Something of it may have reached an endpoint.
+    reached: bool,
 }
 
 /// A try that brought the head of a reply.
@@ -157,6 +159,7 @@ impl<'a> Forward<'a> {
             },
             tried: Vec::new(),
             tries: 0,
+            reached: false,
         };
         self.number(head, &mut course, dress);
         if !self.target.mirrors.is_empty() {
@@ -266,7 +269,7 @@ impl<'a> Forward<'a> {
         course.tries += 1;
         if self.host.include_attempt_count {
             let tries = u64::from(course.tries);
-            headers::set_number(&mut head.fields, Name::XEnvoyAttemptCount, tries);
+            head.fields.set_number(Name::XEnvoyAttemptCount, tries);
         }
         if self.host.attempt_count_in_response {
             dress.tried(course.tries);
@@ -280,7 +283,8 @@ impl<'a> Forward<'a> {
             && let Some(expected) = self.times.expected(elapsed)
         {
             let millis = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
-            headers::set_number(&mut head.fields, Name::XEnvoyExpectedRqTimeoutMs, millis);
+            head.fields
+                .set_number(Name::XEnvoyExpectedRqTimeoutMs, millis);
         }
     }
 
@@ -371,6 +375,8 @@ impl<'a> Forward<'a> {
             return Err(Reply::reset(&Reset::Protocol, course.tries > 1).into());
         }
         exchange.learn(head);
+        // Who asked is told by the proxy beside the application, and by nobody else.
+        head.fields.remove(Name::XAviaryUnreached);
         dress.endpoints(&mut head.fields, took);
         if let Some(cookie) = self.target.hash.cookie.filter(|_| self.follows_hash()) {
             let fields = &mut head.fields;

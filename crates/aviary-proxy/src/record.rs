@@ -275,6 +275,9 @@ impl Exchange {
         } else {
             head.fields.remove(peer::HEADER);
         }
+        if !self.peer_told || self.reporter != Reporter::Destination {
+            head.fields.remove(Name::XAviaryUnreached);
+        }
         if let (Some(line), Some(logs)) = (&mut self.line, &self.identity.telling().logs) {
             logs.response(head, &mut line.entry.values);
         }

@@ -9,7 +9,6 @@ use aviary_telemetry::Flags;
 use bytes::Bytes;
 
 use crate::forward::Late;
-use crate::headers;
 
 /// A reply that the proxy gives itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +29,9 @@ pub(crate) struct Reply {
     pub(crate) upstream_failure: Cow<'static, str>,
     /// A circuit breaker is open, or memory is short: the reply says so in a header.
     pub(crate) overloaded: bool,
+    /// Nothing of the request reached the application: a proxy that asked is told in a header, and
+    /// may ask another endpoint, whatever the method.
+    pub(crate) unreached: bool,
     /// Fields that it has; few have any.
     pub(crate) fields: Option<Box<Fields>>,
     /// For callers of gRPC, instead of what follows from `status`.
@@ -75,6 +77,7 @@ impl Reply {
             body: body.into(),
             upstream_failure: Cow::Borrowed(""),
             overloaded: false,
+            unreached: false,
             fields: None,
             grpc_status: None,
             unwanted: false,
@@ -234,6 +237,7 @@ impl Reply {
             body: body.into(),
             upstream_failure: failure.into(),
             overloaded: *reset == Reset::Overflow,
+            unreached: false,
             fields: None,
             grpc_status: None,
             unwanted: false,
@@ -271,10 +275,13 @@ impl Reply {
         if self.overloaded {
             fields.append("x-envoy-overloaded", b"true");
         }
+        if self.unreached {
+            fields.append(Name::XAviaryUnreached, b"true");
+        }
         if grpc {
             fields.append(Name::ContentType, b"application/grpc");
             match self.grpc_status {
-                Some(status) => headers::set_number(fields, Name::GrpcStatus, u64::from(status)),
+                Some(status) => fields.set_number(Name::GrpcStatus, u64::from(status)),
                 None => fields.append(Name::GrpcStatus, grpc_status(self.status)),
             }
             if !self.body.is_empty() {

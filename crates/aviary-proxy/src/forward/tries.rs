@@ -12,6 +12,7 @@ use aviary_mesh::{outlier, retry};
 use aviary_telemetry::Flags;
 use aviary_telemetry::recorder::GrpcStatus;
 
+use super::attempt::Broken;
 use super::clock::Doing;
 use super::{Answer, Course, Forward, ask};
 use crate::dress::Dress;
@@ -41,12 +42,13 @@ impl Forward<'_> {
                 ),
                 Err(broken) => (broken.outcome, broken.choice.as_ref(), None),
             };
+            course.reached |= outcome.reached_upstream();
             let index = choice.map(|choice| {
                 self.judge(choice, outcome);
                 choice.index
             });
             if matches!(&result, Err(broken) if broken.is_final) {
-                return result.map_err(|broken| broken.reply.into());
+                return result.map_err(|broken| given_up(*broken, course));
             }
             let again = match &self.retry {
                 None => None,
@@ -61,7 +63,7 @@ impl Forward<'_> {
                 }
             };
             let Some((pause, _permit)) = again else {
-                return result.map_err(|broken| broken.reply.into());
+                return result.map_err(|broken| given_up(*broken, course));
             };
             course.tried.extend(index);
             if let Ok(answer) = result {
@@ -151,7 +153,20 @@ impl Forward<'_> {
     }
 }
 
+/// The reply when no more is tried.
+fn given_up(broken: Broken, course: &Course) -> Box<Reply> {
+    Box::new(Reply {
+        unreached: !course.reached && broken.outcome != retry::Outcome::NotTried,
+        ..broken.reply
+    })
+}
+
+/// What a reply says of the try. The proxy beside an application that no longer listens, as at the
+/// end of its pod, says that it reached nobody: to whoever asked that is a failed connection.
 fn status_of(head: &ResponseHead) -> retry::Outcome {
+    if head.fields.contains(Name::XAviaryUnreached) {
+        return retry::Outcome::ConnectFailed;
+    }
     let grpc_status = head
         .fields
         .get(Name::GrpcStatus)

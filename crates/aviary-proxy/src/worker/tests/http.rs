@@ -1,4 +1,5 @@
 use std::cell::RefCell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +7,7 @@ use ::http::Request;
 use aviary_mesh::ChainAction;
 use aviary_mesh::cluster::UpstreamProtocol;
 use aviary_mesh::listener::Direction;
-use aviary_mesh::route::{HeaderEdits, Mirror, PathRewrite, Redirect, RouteAction};
+use aviary_mesh::route::{HeaderEdits, Mirror, PathRewrite, Redirect, Retry, RouteAction};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -29,12 +30,17 @@ fn request_keep_alive_reuses_one_upstream_connection() {
     });
 }
 
+/// An address for a proxy, and two servers that say which they are.
+async fn one_or_two() -> (SocketAddr, [SocketAddr; 2]) {
+    let (one, _) = named("v1").await;
+    let (two, _) = named("v2").await;
+    (free_address(), [one, two])
+}
+
 #[test]
 fn configuration_is_in_use_once_the_worker_answers() {
     on_worker_thread(async {
-        let (one, _) = named("v1").await;
-        let (two, _) = named("v2").await;
-        let address = free_address();
+        let (address, [one, two]) = one_or_two().await;
         let plan = |at| simple(address, forward_to(&[("c", 1)]), &[at]);
         let proxy = Proxy::start(plan(one)).await;
         let mut caller = Caller::connect(address).await;
@@ -51,9 +57,7 @@ fn configuration_is_in_use_once_the_worker_answers() {
 #[test]
 fn configuration_reaches_a_worker_that_drains() {
     on_worker_thread(async {
-        let (one, _) = named("v1").await;
-        let (two, _) = named("v2").await;
-        let address = free_address();
+        let (address, [one, two]) = one_or_two().await;
         let plan = |at| simple(address, forward_to(&[("c", 1)]), &[at]);
         let proxy = Proxy::start(plan(one)).await;
         let mut caller = Caller::connect(address).await;
@@ -321,6 +325,55 @@ fn request_through_two_proxies_names_both_workloads() {
             ]),
             1
         );
+    });
+}
+
+/// The application of an endpoint is gone while its proxy is still there, as at the end of a pod.
+#[test]
+fn request_that_no_application_got_is_sent_to_another_endpoint() {
+    on_worker_thread(async {
+        let (at, seen) = named("v1").await;
+        let (outer, inner, gone) = (free_address(), free_address(), free_address());
+        let mut inbound = http_chain(Direction::Inbound, "in");
+        inbound.server_name = "inner".into();
+        let mut plan = simple(outer, forward_to(&[("c", 1)]), &[inner, at])
+            .listener(listener(inner, ChainAction::Http(inbound)))
+            .cluster(cluster("app"), &[gone]);
+        let mut table = plan.0.routes["t"].as_ref().clone();
+        table.name = "in".into();
+        table.virtual_hosts[0].routes = vec![route(forward_to(&[("app", 1)]))];
+        plan.0
+            .routes
+            .insert("in".into(), std::sync::Arc::new(table));
+        let mut outbound = plan.0.routes["t"].as_ref().clone();
+        for route in &mut outbound.virtual_hosts[0].routes {
+            if let RouteAction::Forward(forward) = &mut route.action {
+                forward.retry = Some(Retry {
+                    on: vec!["connect-failure".into()],
+                    attempts: 2,
+                    avoid_previous: 5,
+                    ..Retry::default()
+                });
+            }
+        }
+        plan.0
+            .routes
+            .insert("t".into(), std::sync::Arc::new(outbound));
+        let _proxy = Proxy::start(plan).await;
+        let mut caller = Caller::connect(outer).await;
+        // Fewer than the budget of retries has: every other one needs two tries.
+        for number in 0..10 {
+            // Not only what changes nothing: the application got none of it.
+            let request = Request::post("/").header("host", "reviews:9080");
+            let got = caller.send(request.body(whole("data")).unwrap()).await;
+            assert_eq!((got.status, &*got.body), (200, "v1"), "{number}");
+            assert!(!got.headers.contains_key("x-aviary-unreached"));
+        }
+        assert_eq!(seen.requests.get(), 10);
+        // A caller that is no proxy is told nothing of it.
+        let got = Caller::connect(inner).await.get("/").await;
+        assert_eq!(got.status, 503);
+        assert!(!got.headers.contains_key("x-aviary-unreached"));
     });
 }
 
