@@ -80,7 +80,7 @@ impl<'a> Dress<'a> {
     pub(crate) fn endpoints(&self, fields: &mut Fields, took: Duration) {
         if !self.chain.suppress_envoy_headers {
             let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            headers::set_number(fields, Name::XEnvoyUpstreamServiceTime, millis);
+            fields.set_number(Name::XEnvoyUpstreamServiceTime, millis);
         }
         self.count(fields);
         self.edit(fields);
@@ -101,7 +101,7 @@ impl<'a> Dress<'a> {
     fn count(&self, fields: &mut Fields) {
         let tries = self.tries.get();
         if tries > 0 {
-            headers::set_number(fields, Name::XEnvoyAttemptCount, u64::from(tries));
+            fields.set_number(Name::XEnvoyAttemptCount, u64::from(tries));
         }
     }
 

@@ -2,7 +2,7 @@
 
 mod edits;
 
-use aviary_http::{Fields, Key, Name, NameSet};
+use aviary_http::{Fields, Name, NameSet};
 
 pub(crate) use edits::apply;
 
@@ -79,11 +79,6 @@ pub(crate) fn append_to_list(fields: &mut Fields, name: Name, separator: &str, v
     fields.set(name, all.as_deref().unwrap_or(value).as_bytes());
 }
 
-/// Sets a field to a number.
-pub(crate) fn set_number<'k>(fields: &mut Fields, name: impl Into<Key<'k>>, number: u64) {
-    fields.set_number(name, number);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,14 +134,5 @@ mod tests {
         let mut got = fields(&[("via", "a"), ("via", "b")]);
         append_to_list(&mut got, Name::Via, ", ", "c");
         assert_eq!(got, fields(&[("via", "a,b, c")]));
-    }
-
-    #[test]
-    fn set_number_writes_decimal() {
-        for number in [0, 7, 10, u64::MAX] {
-            let mut got = Fields::new();
-            set_number(&mut got, "x-n", number);
-            assert_eq!(got.text("x-n"), Some(number.to_string().as_str()));
-        }
     }
 }

@@ -95,6 +95,29 @@ pub(crate) fn fields<'a>(
 /// Lines that are gathered before they are read.
 const BATCH: usize = 32;
 
+/// The highest number of the names that [`Seen::keeps`] looks at: the first of the list.
+const LAST_OF_THE_CONNECTION: u8 = Name::Expect as u8;
+
+// A name of `keeps` behind it would go on unread.
+const _: () = {
+    let read = [
+        Name::Host,
+        Name::Connection,
+        Name::ContentLength,
+        Name::TransferEncoding,
+        Name::KeepAlive,
+        Name::ProxyConnection,
+        Name::Upgrade,
+        Name::Http2Settings,
+        Name::Te,
+    ];
+    let mut at = 0;
+    while at < read.len() {
+        assert!((read[at] as u8) < LAST_OF_THE_CONNECTION);
+        at += 1;
+    }
+};
+
 /// Reads lines: the start of the first, and the CRLF of each.
 fn read_lines(
     section: &[u8],
@@ -121,8 +144,7 @@ fn read_lines(
             return Err(Error::BadField);
         }
         let value = trimmed(line, length + 1);
-        // The fields of the connection have the lowest numbers.
-        if name as u8 > Name::Expect as u8 || seen.keeps(name, line, start, value, side)? {
+        if name as u8 > LAST_OF_THE_CONNECTION || seen.keeps(name, line, start, value, side)? {
             into.add_line(Line {
                 start: offset(start),
                 name_len: offset(length),

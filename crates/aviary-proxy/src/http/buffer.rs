@@ -94,23 +94,18 @@ impl Buffer {
         }
     }
 
-    /// Room at the end: at least one byte, unless it holds 64 KiB already.
-    pub(crate) fn room(&mut self) -> &mut [u8] {
-        if self.storage.is_empty() {
+    /// Room at the end: at least one byte, unless it holds 64 KiB already. `wide` for bytes that
+    /// flow: with large storage from the start.
+    pub(crate) fn room(&mut self, wide: bool) -> &mut [u8] {
+        if wide && self.is_empty() && self.storage.len() != LARGE {
+            self.release();
+            self.storage = take(LARGE);
+        } else if self.storage.is_empty() {
             self.storage = take(SMALL);
         } else if self.end == self.storage.len() {
             self.make_room();
         }
         &mut self.storage[self.end..]
-    }
-
-    /// As [`Self::room`] for bytes that flow: with large storage from the start.
-    pub(crate) fn wide_room(&mut self) -> &mut [u8] {
-        if self.is_empty() && self.storage.len() != LARGE {
-            self.release();
-            self.storage = take(LARGE);
-        }
-        self.room()
     }
 
     fn make_room(&mut self) {
@@ -217,7 +212,7 @@ mod tests {
         let mut buffer = Buffer::default();
         let mut total = 0;
         loop {
-            let room = buffer.room();
+            let room = buffer.room(false);
             if room.is_empty() {
                 break;
             }
@@ -228,7 +223,7 @@ mod tests {
         }
         assert_eq!((total, buffer.len()), (LARGE, LARGE));
         buffer.consume(10);
-        assert_eq!(buffer.room().len(), 10);
+        assert_eq!(buffer.room(false).len(), 10);
         assert!(buffer.data().iter().all(|byte| *byte == 7));
     }
 

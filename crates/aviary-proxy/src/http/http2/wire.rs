@@ -102,11 +102,7 @@ impl Wire {
                 give_way(cx);
                 break;
             }
-            let room = if self.wide {
-                self.input.wide_room()
-            } else {
-                self.input.room()
-            };
+            let room = self.input.room(self.wide);
             let size = room.len();
             let mut buffer = ReadBuf::new(room);
             let read = Pin::new(&mut self.socket).poll_read(cx, &mut buffer);

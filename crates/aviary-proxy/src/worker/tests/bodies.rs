@@ -1,3 +1,6 @@
+use std::io;
+use std::time::Duration;
+
 use aviary_mesh::ChainAction;
 use aviary_mesh::listener::Direction;
 use aviary_mesh::route::Retry;
@@ -7,10 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::fixture::*;
 use crate::splice;
-use std::time::Duration;
 
 /// More than sockets and a pipe hold.
 const LARGE: usize = 20 << 20;
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: reviews\r\n\r\n";
 
 fn pattern(count: usize) -> Vec<u8> {
     (0..count)
@@ -59,6 +63,13 @@ async fn before<F: Future<Output = ()> + 'static>(
     (proxy, TcpStream::connect(address).await.unwrap())
 }
 
+/// Announces a large body, and sends this of it.
+async fn reply(stream: &mut TcpStream, body: &[u8]) -> io::Result<()> {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(body).await
+}
+
 fn put(length: usize) -> String {
     format!("PUT / HTTP/1.1\r\nhost: reviews\r\ncontent-length: {length}\r\n\r\n")
 }
@@ -69,9 +80,7 @@ fn body_large_both_ways_arrives_whole_and_the_connections_go_on() {
         let (mut proxy, mut client) = before(None, |mut stream| async move {
             for _ in 0..2 {
                 let (_, body) = message(&mut stream, LARGE).await;
-                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n");
-                stream.write_all(head.as_bytes()).await.unwrap();
-                stream.write_all(&body).await.unwrap();
+                reply(&mut stream, &body).await.unwrap();
             }
         })
         .await;
@@ -95,13 +104,10 @@ fn body_large_that_ends_early_breaks_the_reply_off() {
     on_worker_thread(async {
         let (mut proxy, mut client) = before(None, |mut stream| async move {
             head(&mut stream).await;
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n");
-            stream.write_all(head.as_bytes()).await.unwrap();
-            stream.write_all(&pattern(LARGE - 1)).await.unwrap();
+            reply(&mut stream, &pattern(LARGE - 1)).await.unwrap();
         })
         .await;
-        let get = b"GET / HTTP/1.1\r\nhost: reviews\r\n\r\n";
-        client.write_all(get).await.unwrap();
+        client.write_all(GET).await.unwrap();
         let (_, mut body) = head(&mut client).await;
         client.read_to_end(&mut body).await.unwrap();
         assert!(body == pattern(LARGE - 1));
@@ -146,13 +152,11 @@ fn body_large_whose_client_leaves_leaves_no_pipe() {
     on_worker_thread(async {
         let (mut proxy, mut client) = before(None, |mut stream| async move {
             head(&mut stream).await;
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {LARGE}\r\n\r\n");
-            stream.write_all(head.as_bytes()).await.unwrap();
-            let _ = stream.write_all(&pattern(LARGE)).await;
+            // It fails where the client leaves.
+            let _ = reply(&mut stream, &pattern(LARGE)).await;
         })
         .await;
-        let get = b"GET / HTTP/1.1\r\nhost: reviews\r\n\r\n";
-        client.write_all(get).await.unwrap();
+        client.write_all(GET).await.unwrap();
         let (_, body) = head(&mut client).await;
         while splice::lent() == 0 {
             tokio::task::yield_now().await;
