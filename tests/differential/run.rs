@@ -1,6 +1,6 @@
 //! Asking both, and saying what they did not do alike.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -137,7 +137,7 @@ pub(crate) fn both(pair: &Pair, requests: &[Request]) -> Found {
     println!("asked {asked} requests in {:?}", begin.elapsed());
     pair.settle(requests);
     let mut found = Found::default();
-    let mut kinds = BTreeMap::<String, Vec<String>>::new();
+    let mut kinds = BTreeMap::<String, Vec<(String, String)>>::new();
     for (request, answers) in requests.iter().zip(answers) {
         let Some([envoy, ours]) = answers else {
             continue;
@@ -154,15 +154,17 @@ pub(crate) fn both(pair: &Pair, requests: &[Request]) -> Found {
                 *found.explained.entry(known.name).or_default() += 1;
             } else {
                 let kind = kinds.entry(mismatch.what.clone()).or_default();
-                kind.push(told(request, &mismatch));
+                kind.push((told(request, &mismatch), logs(&envoy, &ours)));
             }
         }
     }
     for (what, all) in &kinds {
         let _ = writeln!(found.unexplained, "{} × {what}", all.len());
-        let distinct: BTreeSet<_> = all.iter().collect();
-        let some = distinct.into_iter().take(PRINTED);
-        found.unexplained.extend(some.map(String::as_str));
+        // Of equal ones, the log lines of one.
+        let distinct: BTreeMap<_, _> = all.iter().map(|(told, logs)| (told, logs)).collect();
+        for (told, logs) in distinct.into_iter().take(PRINTED) {
+            found.unexplained.extend([told.as_str(), logs.as_str()]);
+        }
     }
     found
 }
@@ -175,4 +177,14 @@ fn told(request: &Request, mismatch: &Mismatch) -> String {
         WAYS[request.way()].name,
         String::from_utf8_lossy(&bytes).escape_debug()
     )
+}
+
+/// What the logs have of a request: flags and details often give the reason of a mismatch.
+fn logs(envoy: &Done, ours: &Done) -> String {
+    let sides = [("Envoy", envoy), ("ours", ours)];
+    let lines = sides.into_iter().flat_map(|(name, done)| {
+        let lines = done.log.iter();
+        lines.map(move |line| format!("        log of {name}: {}\n", line.trim_end()))
+    });
+    lines.collect()
 }
