@@ -10,9 +10,10 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static JEMALLOC: Jemalloc = Jemalloc;
 
-/// Freed pages go back after a second; two arenas, because a proxy has few threads and each arena
+/// Freed pages go back within a tenth of a second, so that neither a burst of connections nor a new
+/// configuration is held for long; two arenas, because a proxy has few threads and each arena
 /// keeps pages of its own.
-const OPTIONS: &std::ffi::CStr = c"dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:2";
+const OPTIONS: &std::ffi::CStr = c"dirty_decay_ms:100,muzzy_decay_ms:0,narenas:2";
 
 /// jemalloc reads its options from this symbol before `main`.
 #[expect(unsafe_code, reason = "the library looks its options up by this name")]

@@ -23,7 +23,7 @@ use crate::request;
 use crate::stream::Stream;
 
 /// A connection on which no request comes for this long gives its memory back.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Serves HTTP/1 or, after its preface, HTTP/2 until the client is done, or the proxy drains and
 /// the requests under way are answered.

@@ -16,6 +16,8 @@ pub(super) struct Wire {
     pub(super) output: Output,
     /// Much flows: the last read filled all of its room.
     wide: bool,
+    /// The last read found nothing, so that the next one is likely to find something.
+    awaits: bool,
 }
 
 impl Wire {
@@ -25,25 +27,25 @@ impl Wire {
             input: Buffer::default(),
             output: Output::default(),
             wide: false,
+            awaits: false,
         }
     }
 
     /// Reads what there is; 0 at the end of the stream, or when no more can be held.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.input.holds_nothing() {
-            // Most waits find nothing: they take no storage.
-            ready!(self.stream.poll_readable(cx))?;
+        if self.input.holds_nothing() && !self.awaits {
+            // The first look mostly finds nothing: it takes no storage.
+            let readable = self.stream.poll_readable(cx);
+            self.awaits = readable.is_pending();
+            ready!(readable)?;
         }
-        let room = if self.wide {
-            self.input.wide_room()
-        } else {
-            self.input.room()
-        };
+        let room = self.input.room(self.wide);
         let size = room.len();
         let mut room = ReadBuf::new(room);
         let read = Pin::new(&mut self.stream).poll_read(cx, &mut room);
         let count = room.filled().len();
-        if read.is_pending() {
+        self.awaits = read.is_pending();
+        if self.awaits {
             self.input.release();
         }
         ready!(read)?;
