@@ -56,9 +56,11 @@ reason = "pure layer: no threads"
 pub(crate) fn run(fix: bool) -> Result<()> {
     let mut findings = layer_findings()?;
     findings.extend(purity_findings(fix)?);
-    for file in sources(&root())? {
-        findings.extend(source_findings(&file)?);
+    let sources = sources(&root())?;
+    for file in &sources {
+        findings.extend(source_findings(file)?);
     }
+    findings.extend(limit_findings(&sources)?);
     for finding in &findings {
         say(&format!("tidy: {finding}"));
     }
@@ -163,6 +165,37 @@ fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// The page of limits says where each is: in backticks a file, then constants of it.
+fn limit_findings(sources: &[PathBuf]) -> Result<Vec<String>> {
+    const PAGE: &str = "docs/limits.md";
+    let mut findings = Vec::new();
+    for (line, number) in fs::read_to_string(root().join(PAGE))?.lines().zip(1..) {
+        let mut file = None;
+        for word in line.split('`').skip(1).step_by(2) {
+            if Path::new(word).extension().is_some_and(|it| it == "rs") {
+                let files = sources.iter().filter(|file| file.ends_with(word));
+                file = Some(
+                    files
+                        .map(fs::read_to_string)
+                        .collect::<Result<String, _>>()?,
+                );
+            } else if is_constant(word)
+                && file
+                    .as_ref()
+                    .is_some_and(|it| !it.contains(&format!("const {word}:")))
+            {
+                findings.push(format!("{PAGE}:{number}: there is no constant `{word}`"));
+            }
+        }
+    }
+    Ok(findings)
+}
+
+fn is_constant(word: &str) -> bool {
+    let mut bytes = word.bytes();
+    bytes.all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
 fn source_findings(file: &Path) -> Result<Vec<String>> {
