@@ -204,22 +204,34 @@ fn bound(mesh: &MeshConfig, port: u16) -> Option<&Listener> {
 /// Connections that this process accepted.
 static ACCEPTED: AtomicU64 = AtomicU64::new(0);
 
-/// Serves a connection to its end; `_ticket` counts it until then.
-pub(crate) async fn serve(worker: Rc<Worker>, tcp: TcpStream, arrival: Arrival, _ticket: Ticket) {
+/// Serves a connection to its end; `ticket` counts it until then.
+///
+/// No `async fn`: that would keep room for what it was given as long as the connection lives.
+pub(crate) fn serve(
+    worker: Rc<Worker>,
+    tcp: TcpStream,
+    arrival: Arrival,
+    ticket: Ticket,
+) -> impl Future<Output = ()> {
     // Apart, so that a connection which waits for requests is small.
-    let Some((link, stream)) = Box::pin(meet(worker, tcp, arrival)).await else {
-        return;
-    };
-    let Some(identity) = link.last_identity() else {
-        return;
-    };
-    if let Some(chain) = identity.tcp() {
-        let _upstream = link.worker.gate().count();
-        Box::pin(tcp::serve(&link, &identity, chain, stream)).await;
-        return;
+    let meeting = Box::pin(meet(worker, tcp, arrival));
+    async move {
+        // It is given back with everything else.
+        let _ = &ticket;
+        let Some((link, stream)) = meeting.await else {
+            return;
+        };
+        let Some(identity) = link.last_identity() else {
+            return;
+        };
+        if let Some(chain) = identity.tcp() {
+            let _upstream = link.worker.gate().count();
+            Box::pin(tcp::serve(&link, &identity, chain, stream)).await;
+            return;
+        }
+        drop(identity);
+        http::serve::serve(link, stream).await;
     }
-    drop(identity);
-    http::serve::serve(link, stream).await;
 }
 
 /// Learns where a connection belongs, and decrypts it; `None` when nothing takes it.
@@ -326,4 +338,21 @@ async fn inspected(
         return inspect::Found::default();
     }
     inspect::inspect(stream, tls, http, listener.inspect_timeout).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, C, D, F>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Optimised it is about 150 bytes less, and takes 1 KiB with what tokio puts around it: the next
+    /// size that is allocated is 1.25.
+    #[test]
+    fn serve_is_small_while_it_waits() {
+        let size = size(serve);
+        assert!(size <= 976, "{size} bytes");
+    }
 }

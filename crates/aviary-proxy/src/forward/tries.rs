@@ -48,7 +48,7 @@ impl Forward<'_> {
                 choice.index
             });
             if matches!(&result, Err(broken) if broken.is_final) {
-                return result.map_err(|broken| given_up(*broken, course));
+                return result.map_err(|broken| given_up(*broken, course).into());
             }
             let again = match &self.retry {
                 None => None,
@@ -63,7 +63,7 @@ impl Forward<'_> {
                 }
             };
             let Some((pause, _permit)) = again else {
-                return result.map_err(|broken| given_up(*broken, course));
+                return result.map_err(|broken| given_up(*broken, course).into());
             };
             course.tried.extend(index);
             if let Ok(answer) = result {
@@ -154,11 +154,11 @@ impl Forward<'_> {
 }
 
 /// The reply when no more is tried.
-fn given_up(broken: Broken, course: &Course) -> Box<Reply> {
-    Box::new(Reply {
+fn given_up(broken: Broken, course: &Course) -> Reply {
+    Reply {
         unreached: !course.reached && broken.outcome != retry::Outcome::NotTried,
         ..broken.reply
-    })
+    }
 }
 
 /// What a reply says of the try. The proxy beside an application that no longer listens, as at the

@@ -27,60 +27,67 @@ const PATIENCE: Duration = Duration::from_millis(250);
 
 /// Serves HTTP/1 or, after its preface, HTTP/2 until the client is done, or the proxy drains and
 /// the requests under way are answered.
-pub(crate) async fn serve(link: Rc<Link>, stream: Stream) {
-    let Some(terms) = terms(&link) else { return };
-    let mut requests = 0;
+///
+/// No `async fn`: that would keep room for the stream beside the connection it became.
+pub(crate) fn serve(link: Rc<Link>, stream: Stream) -> impl Future<Output = ()> {
     let mut connection = Connection::new(stream);
-    let mut head = None;
-    let worker = Rc::clone(&link.worker);
-    let word = pin!(worker.quiet_end().cancelled());
-    let mut ending = Ending::new(word, worker.quiet_ended());
-    let mut come = None;
-    loop {
-        let next = match come.take() {
-            Some(next) => next,
-            None => connection.next(&mut head, &terms, &mut ending, None).await,
-        };
-        match next {
-            Ok(Next::Request) if terms.codec == Codec::Http2 => return,
-            Ok(Next::Request) => {}
-            Ok(Next::Http2) if terms.codec == Codec::Http1 => {
-                let error = aviary_http::Error::BadVersion;
-                return Box::pin(refuse(&link, connection, error.status(), error.detail())).await;
-            }
-            Ok(Next::Http2) => {
-                // Apart, so that nothing of HTTP/1 stays with a connection of HTTP/2.
-                let Some(stream) = Box::pin(unread(connection)).await else {
+    async move {
+        let Some(terms) = terms(&link) else { return };
+        let mut requests = 0;
+        let mut head = None;
+        let worker = Rc::clone(&link.worker);
+        let word = pin!(worker.quiet_end().cancelled());
+        let mut ending = Ending::new(word, worker.quiet_ended());
+        let mut come = None;
+        loop {
+            let next = match come.take() {
+                Some(next) => next,
+                None => connection.next(&mut head, &terms, &mut ending, None).await,
+            };
+            match next {
+                Ok(Next::Request) if terms.codec == Codec::Http2 => return,
+                Ok(Next::Request) => {}
+                Ok(Next::Http2) if terms.codec == Codec::Http1 => {
+                    let error = aviary_http::Error::BadVersion;
+                    return Box::pin(refuse(&link, connection, error.status(), error.detail()))
+                        .await;
+                }
+                Ok(Next::Http2) => {
+                    // Apart, so that nothing of HTTP/1 stays with a connection of HTTP/2.
+                    let Some(stream) = Box::pin(unread(connection)).await else {
+                        return;
+                    };
+                    return Box::pin(streams::serve(link, stream, terms)).await;
+                }
+                Ok(Next::Quiet) => continue,
+                Ok(Next::Closed) => return,
+                Ok(Next::Refused(error)) => {
+                    return Box::pin(refuse(&link, connection, error.status(), error.detail()))
+                        .await;
+                }
+                Ok(Next::TimedOut) => {
+                    return Box::pin(refuse(&link, connection, 408, "request_header_timeout"))
+                        .await;
+                }
+                Err(error) => {
+                    tracing::debug!(remote = %link.remote, %error, "client connection broke");
                     return;
-                };
-                return Box::pin(streams::serve(link, stream, terms)).await;
+                }
             }
-            Ok(Next::Quiet) => continue,
-            Ok(Next::Closed) => return,
-            Ok(Next::Refused(error)) => {
-                return Box::pin(refuse(&link, connection, error.status(), error.detail())).await;
-            }
-            Ok(Next::TimedOut) => {
-                return Box::pin(refuse(&link, connection, 408, "request_header_timeout")).await;
-            }
-            Err(error) => {
-                tracing::debug!(remote = %link.remote, %error, "client connection broke");
-                return;
-            }
-        }
-        let mut open = Open {
-            link: &link,
-            connection: &mut connection,
-            head: &mut head,
-            terms: &terms,
-            requests: &mut requests,
-        };
-        // Apart from the connection, so that one that has waited for a while is small.
-        match Box::pin(open.answer(&mut ending)).await {
-            Then::Next(next) => come = Some(next),
-            Then::End => return Box::pin(connection.finish()).await,
-            Then::Tunnel(tunnel, exchange, head) => {
-                return Box::pin(turn_to_tunnel(tunnel, exchange, connection, &head)).await;
+            let mut open = Open {
+                link: &link,
+                connection: &mut connection,
+                head: &mut head,
+                terms: &terms,
+                requests: &mut requests,
+            };
+            // Apart from the connection, so that one that has waited for a while is small.
+            match Box::pin(open.answer(&mut ending)).await {
+                Then::Next(next) => come = Some(next),
+                Then::End => return Box::pin(connection.finish()).await,
+                Then::Tunnel(tunnel, exchange, head) => {
+                    return Box::pin(turn_to_tunnel(tunnel, exchange, connection, &head)).await;
+                }
             }
         }
     }
