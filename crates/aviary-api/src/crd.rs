@@ -2,15 +2,17 @@
 
 use serde_json::{Value, json};
 
-use crate::{NETWORKING_GROUP, schema};
+use crate::{NETWORKING_GROUP, release, schema};
 
 /// Served versions; the first is stored. The tutorials use `v1alpha3`.
 pub const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha3"];
 
-/// All definitions, as `apiextensions.k8s.io/v1` objects in a stable order.
+/// All definitions that are served, as `apiextensions.k8s.io/v1` objects in a stable order.
 pub fn all() -> Vec<Value> {
     vec![virtual_service(), destination_rule(), gateway()]
 }
+
+const ISTIO_CATEGORIES: [&str; 2] = ["istio-io", "networking-istio-io"];
 
 /// Names and columns of one kind.
 struct Names {
@@ -18,6 +20,10 @@ struct Names {
     plural: &'static str,
     singular: &'static str,
     short: &'static str,
+    group: &'static str,
+    /// Served versions; the first is stored.
+    versions: &'static [&'static str],
+    categories: &'static [&'static str],
     /// Name, type, JSON path, description.
     columns: &'static [[&'static str; 4]],
 }
@@ -35,6 +41,9 @@ fn virtual_service() -> Value {
         plural: "virtualservices",
         singular: "virtualservice",
         short: "vs",
+        group: NETWORKING_GROUP,
+        versions: &VERSIONS,
+        categories: &ISTIO_CATEGORIES,
         columns: &[
             [
                 "Gateways",
@@ -60,6 +69,9 @@ fn destination_rule() -> Value {
         plural: "destinationrules",
         singular: "destinationrule",
         short: "dr",
+        group: NETWORKING_GROUP,
+        versions: &VERSIONS,
+        categories: &ISTIO_CATEGORIES,
         columns: &[
             [
                 "Host",
@@ -79,9 +91,60 @@ fn gateway() -> Value {
         plural: "gateways",
         singular: "gateway",
         short: "gw",
+        group: NETWORKING_GROUP,
+        versions: &VERSIONS,
+        categories: &ISTIO_CATEGORIES,
         columns: &[AGE],
     };
     definition(&names, &schema::gateway::spec())
+}
+
+/// The definition of `Release`. It is not among [`all`]: without a controller an object of this
+/// kind would be accepted and have no effect.
+pub fn release() -> Value {
+    let names = Names {
+        kind: "Release",
+        plural: "releases",
+        singular: "release",
+        short: "rel",
+        group: release::GROUP,
+        versions: &[release::VERSION],
+        categories: &["aviary"],
+        columns: &[
+            [
+                "Service",
+                "string",
+                ".spec.service",
+                "Service that is guarded.",
+            ],
+            [
+                "Stable",
+                "string",
+                ".status.stable.version",
+                "Version that served before.",
+            ],
+            ["New", "string", ".spec.new.version", "Version under trial."],
+            ["Phase", "string", ".status.phase", "Where it stands."],
+            [
+                "Step",
+                "string",
+                ".status.progress.step.summary",
+                "Step under way, and how many there are.",
+            ],
+            [
+                "Weights",
+                "string",
+                ".status.weights.summary",
+                "Percent of the new version: wanted / acknowledged / observed.",
+            ],
+            ["Waits", "string", ".status.waits[0]", "Why nothing moves."],
+            AGE,
+        ],
+    };
+    let mut definition = definition(&names, &schema::release::spec());
+    let status = schema::release::status().schema();
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"] = status;
+    definition
 }
 
 fn definition(names: &Names, spec: &schema::Field) -> Value {
@@ -103,13 +166,14 @@ fn definition(names: &Names, spec: &schema::Field) -> Value {
             json!({"name": name, "type": kind, "jsonPath": path, "description": description})
         })
         .collect();
-    let versions: Vec<Value> = VERSIONS
+    let versions: Vec<Value> = names
+        .versions
         .iter()
         .map(|version| {
             json!({
                 "name": version,
                 "served": true,
-                "storage": *version == VERSIONS[0],
+                "storage": *version == names.versions[0],
                 "schema": {"openAPIV3Schema": schema},
                 "subresources": {"status": {}},
                 "additionalPrinterColumns": columns,
@@ -120,18 +184,18 @@ fn definition(names: &Names, spec: &schema::Field) -> Value {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {
-            "name": format!("{}.{NETWORKING_GROUP}", names.plural),
+            "name": format!("{}.{}", names.plural, names.group),
             "labels": {"app.kubernetes.io/part-of": "aviary"},
         },
         "spec": {
-            "group": NETWORKING_GROUP,
+            "group": names.group,
             "names": {
                 "kind": names.kind,
                 "listKind": format!("{}List", names.kind),
                 "plural": names.plural,
                 "singular": names.singular,
                 "shortNames": [names.short],
-                "categories": ["istio-io", "networking-istio-io"],
+                "categories": names.categories,
             },
             "scope": "Namespaced",
             "conversion": {"strategy": "None"},

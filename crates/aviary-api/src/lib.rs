@@ -1,5 +1,5 @@
-//! Object types of the mesh: Istio kinds, their schemas and validation, sidecar injection and the
-//! mesh's own objects.
+//! Object types of the mesh: Istio kinds, `Release`, their schemas and validation, sidecar injection
+//! and the mesh's own objects.
 //!
 //! This crate is vocabulary: it reads and makes plain data and never acts. Kubernetes' own types
 //! come from `k8s-openapi`.
@@ -13,6 +13,7 @@ pub mod object;
 pub mod virtual_service;
 pub mod destination_rule;
 pub mod gateway;
+pub mod release;
 mod schema;
 pub mod crd;
 pub mod validate;
@@ -22,6 +23,7 @@ pub mod platform;
 pub use destination_rule::DestinationRule;
 pub use gateway::Gateway;
 pub use object::Object;
+pub use release::Release;
 pub use validate::{Finding, validate};
 pub use virtual_service::VirtualService;
 

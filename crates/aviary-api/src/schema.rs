@@ -4,6 +4,7 @@
 pub(crate) mod virtual_service;
 pub(crate) mod destination_rule;
 pub(crate) mod gateway;
+pub(crate) mod release;
 
 use serde_json::{Map, Value, json};
 

@@ -6,12 +6,15 @@
 mod virtual_service;
 mod destination_rule;
 mod gateway;
+mod release;
 #[cfg(test)]
 mod tests;
 
 use serde_json::Value;
 
-use crate::{DestinationRule, Gateway, NETWORKING_GROUP, VirtualService, duration, schema};
+use crate::{
+    DestinationRule, Gateway, NETWORKING_GROUP, Release, VirtualService, duration, schema,
+};
 
 /// One reason why an object is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +25,8 @@ pub struct Finding {
     pub message: String,
 }
 
-/// Whether `kind` of `group` is one that [`validate`] judges.
+/// Whether objects of `kind` of `group` are judged when they are written: the served kinds that
+/// [`validate`] knows. `Release` is not served yet.
 pub fn judges(group: &str, kind: &str) -> bool {
     group == NETWORKING_GROUP && matches!(kind, "VirtualService" | "DestinationRule" | "Gateway")
 }
@@ -35,6 +39,7 @@ pub fn validate(kind: &str, object: &Value) -> Vec<Finding> {
         "VirtualService" => schema::virtual_service::spec(),
         "DestinationRule" => schema::destination_rule::spec(),
         "Gateway" => schema::gateway::spec(),
+        "Release" => schema::release::spec(),
         _ => return Vec::new(),
     };
     let mut findings = Findings::default();
@@ -59,6 +64,9 @@ pub fn validate(kind: &str, object: &Value) -> Vec<Finding> {
             .map(|object| virtual_service::check(&object, &mut findings)),
         "DestinationRule" => DestinationRule::from_value(object)
             .map(|object| destination_rule::check(&object, &mut findings)),
+        "Release" => {
+            Release::from_value(object).map(|object| release::check(&object, &mut findings))
+        }
         _ => Gateway::from_value(object).map(|object| gateway::check(&object, &mut findings)),
     };
     if let Err(error) = parsed {

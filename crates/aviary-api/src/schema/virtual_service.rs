@@ -119,7 +119,8 @@ fn string_match(doc: &'static str) -> Field {
     )
 }
 
-fn http_match() -> Field {
+/// Conditions on a request, of which all must hold.
+pub(super) fn http_match() -> Field {
     object(
         "",
         vec![

@@ -288,3 +288,184 @@ fn definitions_know_every_honoured_field() {
         assert_eq!(spec["type"], "object");
     }
 }
+
+/// Judges a `Release` of the Service `reviews` to version `v2` with more fields.
+fn release(rest: &str, want: &[&str]) {
+    let spec = format!("service: reviews\nnew: {{version: v2}}\n{rest}");
+    check("Release", &spec, want);
+}
+
+const CANARY: &str = "strategy: {canary: {steps: [{weight: 0.05, pause: {approval: true}}, {weight: 20, pause: {duration: 5m}}]}}";
+
+#[test]
+fn release_of_each_strategy_is_accepted() {
+    for strategy in [
+        CANARY,
+        "strategy: {canary: {matches: [{headers: {end-user: {exact: jason}}}, {uri: {prefix: /v2}}]}}",
+        "strategy: {canary: {steps: [{weight: 10}], matches: [{headers: {cookie: {regex: '.*gray=1.*'}}}]}}",
+        "strategy: {blueGreen: {}}",
+        "strategy: {blueGreen: {pause: {approval: true}, keepOld: 10m}}",
+        "strategy: {mirror: {percentage: 12.5, methods: [GET], duration: 1m}}",
+    ] {
+        release(strategy, &[]);
+    }
+    release(
+        &format!(
+            "{CANARY}\nstable: v1\naffinity: {{cookie: user}}\nlimits: {{ackDeadline: 5s}}\nonDelete: new\n\
+             analysis: {{window: 10s, checks: [{{name: errors, metric: successRate, bound: {{min: 99}}}}]}}\n\
+             control: {{attempt: 2, approvedStep: 3, paused: true, takeOver: new, restart: 1, jumpTo: 2}}"
+        ),
+        &[],
+    );
+    check(
+        "Release",
+        &format!(
+            "service: reviews\nnew: {{version: v2, image: 'reviews:2', env: [{{name: A, value: b}}], replicas: 3}}\n{CANARY}"
+        ),
+        &[],
+    );
+}
+
+#[test]
+fn release_with_bad_names_is_refused_with_each_path() {
+    check(
+        "Release",
+        "{}",
+        &[
+            "spec.service: is missing",
+            "spec.new.version: is missing",
+            "spec.strategy: is empty",
+        ],
+    );
+    check(
+        "Release",
+        &format!(
+            "service: a.b\nstable: V1\nnew: {{version: -v2, image: '', env: [{{name: 'a=b'}}, {{name: 'a=b'}}], replicas: 0}}\n{CANARY}"
+        ),
+        &[
+            "spec.service: `a.b` is not the name of a Service",
+            "spec.stable: `V1` is not a version",
+            "spec.new.version: `-v2` is not a version",
+            "spec.new.image: is empty",
+            "spec.new.env[0].name: `a=b` is not a variable's name",
+            "spec.new.env[1].name: `a=b` is not a variable's name",
+            "spec.new.env[1].name: `a=b` is here twice",
+            "spec.new.replicas: is 0",
+        ],
+    );
+    release(
+        &format!("stable: v2\n{CANARY}"),
+        &["spec.stable: `v2` is the new version, too"],
+    );
+    check(
+        "Release",
+        &format!("service: a\nnew: {{version: v2, env: [{{name: A}}], container: c}}\n{CANARY}"),
+        &[
+            "spec.new.env: has an effect only with `image`",
+            "spec.new.container: has an effect only with `image`",
+        ],
+    );
+}
+
+#[test]
+fn release_with_bad_plan_is_refused_with_each_path() {
+    for (strategy, want) in [
+        ("{canary: {}}", vec!["spec.strategy.canary.steps: is empty"]),
+        (
+            "{canary: {steps: [{weight: 1}]}, blueGreen: {}}",
+            vec!["spec.strategy: has canary and blueGreen; keep one"],
+        ),
+        (
+            "{canary: {steps: [{weight: 101}, {weight: 0.00001, pause: {}}, {weight: -1}]}}",
+            vec![
+                "spec.strategy.canary.steps[0].weight: 101 is not a percentage",
+                "spec.strategy.canary.steps[1].weight: 0.00001 is finer than",
+                "spec.strategy.canary.steps[1].weight: 0.00001 is less than the step before",
+                "spec.strategy.canary.steps[1].pause: is empty",
+                "spec.strategy.canary.steps[2].weight: -1 is not a percentage",
+                "spec.strategy.canary.steps[2].weight: -1 is less than the step before",
+            ],
+        ),
+        (
+            "{canary: {matches: [{uri: {regex: '('}}]}}",
+            vec!["spec.strategy.canary.matches[0].uri.regex: `(` is not a regular expression"],
+        ),
+        (
+            "{blueGreen: {keepOld: soon}}",
+            vec!["spec.strategy.blueGreen.keepOld: `soon` is not a duration"],
+        ),
+        (
+            "{mirror: {percentage: 0, methods: [get]}}",
+            vec![
+                "spec.strategy.mirror.percentage: is 0",
+                "spec.strategy.mirror.methods[0]: `get` is not a method",
+            ],
+        ),
+        (
+            "{canary: {steps: [{weight: 1, header: x}]}}",
+            vec!["spec.strategy.canary.steps[0].header: unknown field"],
+        ),
+    ] {
+        release(&format!("strategy: {strategy}"), &want);
+    }
+}
+
+#[test]
+fn release_with_bad_verbs_limits_or_checks_is_refused_with_each_path() {
+    for (field, want) in [
+        ("affinity: {}", vec!["spec.affinity: is empty"]),
+        (
+            "affinity: {header: 'a b', cookie: c}",
+            vec![
+                "spec.affinity: has `header` and `cookie`",
+                "spec.affinity.header: `a b` is not a header's name",
+            ],
+        ),
+        (
+            "limits: {ackDeadline: 0s, drainDeadline: x}",
+            vec![
+                "spec.limits.ackDeadline: `0s` is too short",
+                "spec.limits.drainDeadline: `x` is not a duration",
+            ],
+        ),
+        (
+            "control: {attempt: 0, approvedStep: 4, jumpTo: 0}",
+            vec![
+                "spec.control.attempt: is 0",
+                "spec.control.approvedStep: 4 is not a step; the plan has 1 to 3",
+                "spec.control.jumpTo: 0 is not a step",
+            ],
+        ),
+        (
+            "control: {aborted: true, takeOver: new}",
+            vec!["spec.control.takeOver: cannot stand beside `aborted`"],
+        ),
+        (
+            "analysis: {checks: [{bound: {min: 2, max: 1, worseThanStable: -1}}, {name: a}, {name: a, bound: {min: 1}}]}",
+            vec![
+                "spec.analysis.checks[0].name: is missing",
+                "spec.analysis.checks[0].bound: `min` 2 is above `max` 1",
+                "spec.analysis.checks[0].bound.worseThanStable: is negative",
+                "spec.analysis.checks[1].bound: is empty",
+                "spec.analysis.checks[2].name: `a` is here twice",
+            ],
+        ),
+        (
+            "onDelete: both",
+            vec!["spec: the object does not have the form of its kind"],
+        ),
+    ] {
+        release(&format!("{CANARY}\n{field}"), &want);
+    }
+}
+
+#[test]
+fn release_is_not_served_before_it_has_a_controller() {
+    assert!(!super::judges(crate::release::GROUP, "Release"));
+    let served = crate::crd::all();
+    assert!(
+        served
+            .iter()
+            .all(|one| one["spec"]["names"]["kind"] != "Release")
+    );
+}

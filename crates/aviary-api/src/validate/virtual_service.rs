@@ -242,7 +242,8 @@ fn check_destination(path: &str, destination: &Destination, found: &mut Findings
     }
 }
 
-fn check_match(path: &str, matches: &HttpMatch, found: &mut Findings) {
+/// Adds what is wrong with conditions on a request.
+pub(super) fn check_match(path: &str, matches: &HttpMatch, found: &mut Findings) {
     let parts = [
         ("uri", &matches.uri),
         ("scheme", &matches.scheme),
@@ -477,8 +478,8 @@ fn check_headers(path: &str, headers: Option<&Headers>, found: &mut Findings) {
     }
 }
 
-/// Whether `name` is a token of RFC 9110.
-fn is_header_name(name: &str) -> bool {
+/// Whether `name` is a token of RFC 9110, as names of headers and cookies are.
+pub(super) fn is_header_name(name: &str) -> bool {
     !name.is_empty()
         && name
             .bytes()
