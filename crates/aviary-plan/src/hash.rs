@@ -26,6 +26,12 @@ pub fn template_hash(template: &PodTemplateSpec, collisions: Option<i32>) -> Str
         .collect()
 }
 
+/// Hash of any value, the order of its members left aside, as 8 hexadecimal digits.
+pub fn value_hash(value: Value) -> String {
+    let text = normalise(value).to_string();
+    format!("{:08x}", fnv1a(0x811c_9dc5, text.as_bytes()))
+}
+
 /// Whether two templates ask for the same pods, the hash label left aside.
 pub fn same_template(left: &PodTemplateSpec, right: &PodTemplateSpec) -> bool {
     canonical(left) == canonical(right)

@@ -67,6 +67,14 @@ pub const CUSTOM_RESOURCE_DEFINITION: Kind = builtin(
     "customresourcedefinitions",
     false,
 );
+/// `aviary.dev/v1alpha1 Release`.
+pub const RELEASE: Kind = Kind {
+    group: Cow::Borrowed(aviary_api::release::GROUP),
+    version: Cow::Borrowed(aviary_api::release::VERSION),
+    kind: Cow::Borrowed("Release"),
+    plural: Cow::Borrowed("releases"),
+    namespaced: true,
+};
 
 /// Every built-in kind that the planners must see, whatever discovery says.
 pub const BUILT_IN: [Kind; 14] = [

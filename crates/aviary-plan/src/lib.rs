@@ -22,6 +22,7 @@ pub mod garbage;
 pub mod namespace;
 pub mod node_lifecycle;
 pub mod event;
+pub mod release;
 
 #[cfg(test)]
 mod sim;
