@@ -43,17 +43,12 @@ impl Run<'_> {
                 .wait("the time that the old version is kept to end");
             return;
         }
-        // Pods that were given up must all be back before they get everything at once.
-        let needed = if winner == Role::Stable && self.status.progress.stable_retired {
-            self.full_size(Role::Stable)
-        } else {
-            1
-        };
-        if !self.has_all(winner) && !self.is_ready(winner, needed) {
+        if winner == Role::Stable && self.status.progress.stable_retired {
+            self.return_to_retired();
             return;
         }
-        if winner == Role::Stable {
-            self.status.progress.stable_retired = false;
+        if !self.has_all(winner) && !self.is_ready(winner, 1) {
+            return;
         }
         self.give_all(winner, false);
         self.status.progress.taken_over = None;
@@ -66,6 +61,28 @@ impl Run<'_> {
         });
         let message = format!("{} gets nothing any more", self.label(loser));
         self.enter(self.status.phase, "TrafficWithdrawn", message, Cause::Rule);
+    }
+
+    /// Gives everything back to a stable version whose pods were given up, once all are back.
+    ///
+    /// What proxies last said of its endpoints may be from before the pods ended. So the new
+    /// version stands in until they have said it again under a split that was written since.
+    fn return_to_retired(&mut self) {
+        if !self.is_ready(Role::Stable, self.full_size(Role::Stable)) {
+            return;
+        }
+        let stable = self.label(Role::Stable);
+        let returned =
+            self.new_parts() == 0 && self.overlay().is_some_and(|it| it.fallback.is_some());
+        if !returned {
+            self.give_all(Role::Stable, true);
+            let message = format!("{stable} gets everything again");
+            self.enter(self.status.phase, "TrafficReturned", message, Cause::Rule);
+        } else if self.is_live() {
+            self.status.progress.stable_retired = false;
+            let message = format!("{stable} is up again in every proxy");
+            self.enter(self.status.phase, "StableIsBack", message, Cause::Rule);
+        }
     }
 
     fn is_kept_long_enough(&mut self) -> bool {
