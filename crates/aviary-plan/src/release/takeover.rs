@@ -58,7 +58,8 @@ impl Run<'_> {
                     self.abort("Aborted", "the new version is retired", Cause::Asked);
                 }
             }
-        } else if self.wanted_side().is_none() {
+        } else if self.spec.control.take_over.is_none() {
+            // A takeover that names another attempt does not count, but is no restoration either.
             self.restore();
         } else {
             self.plan
