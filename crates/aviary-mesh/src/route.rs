@@ -1,5 +1,6 @@
 //! Where a request goes: route tables, matches, splits, retries, faults, edits.
 
+mod affinity;
 mod hash;
 
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use crate::is_default;
 use crate::matcher::{FullRegex, HeaderMatch, QueryMatch};
 use crate::rbac::RbacFilter;
 
+pub(crate) use affinity::branch_of;
+pub use affinity::{Affinity, BUCKETS};
 pub use hash::{HashCookie, HashOf, HashPolicy};
 
 /// Virtual hosts for one port or one gateway server.
@@ -230,6 +233,10 @@ pub struct Forward {
     /// The branch follows the request's hash (a client keeps its branch), when it has one.
     #[serde(default, skip_serializing_if = "is_default")]
     pub hash_split: bool,
+    /// Branches side by side of which a client keeps one; the runs do not overlap. Envoy has no
+    /// place for it and draws among all branches.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub affinity: Vec<Affinity>,
     /// Ends a stream without a byte for this long; `None` means the chain's, zero never does.
     #[serde(default, skip_serializing_if = "is_default")]
     pub idle_timeout: Option<Duration>,
@@ -328,6 +335,17 @@ pub struct Mirror {
     /// The copy's host gets `-shadow` appended (before its port).
     #[serde(default, skip_serializing_if = "is_default")]
     pub shadow_host: bool,
+    /// Only requests that went to one of these clusters; empty means any. Envoy has no place for
+    /// it and copies all.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub only_from: Vec<String>,
+}
+
+impl Mirror {
+    /// Whether requests that went to `branch` are copied.
+    pub(crate) fn takes(&self, branch: &WeightedCluster) -> bool {
+        self.only_from.is_empty() || self.only_from.contains(&branch.name)
+    }
 }
 
 /// A new path.

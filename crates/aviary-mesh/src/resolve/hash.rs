@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::condition::query_value;
 use super::{Caller, Head};
-use crate::route::{HashCookie, HashOf, HashPolicy};
+use crate::route::{Affinity, BUCKETS, HashCookie, HashOf, HashPolicy};
 use crate::xxhash::xxhash64;
 
 /// The hash of a request.
@@ -53,12 +53,7 @@ impl fmt::Display for Made<'_> {
 pub(super) fn hash<'a>(policies: &'a [HashPolicy], head: &impl Head) -> Hashed<'a> {
     let mut hashed = Hashed::default();
     for policy in policies {
-        let new = match &policy.of {
-            HashOf::Header(name) => of_header(name, head),
-            HashOf::SourceIp => head.caller().map(|caller| hash_address(caller.client)),
-            HashOf::Query(name) => query_value(name, head.path_and_query()).map(text_hash),
-            HashOf::Cookie(cookie) => of_cookie(cookie, head, &mut hashed.cookie),
-        };
+        let new = hash_of(&policy.of, head, &mut hashed.cookie);
         if let Some(new) = new {
             let old = hashed.value.map_or(0, |old| old.rotate_left(1));
             hashed.value = Some(old ^ new);
@@ -68,6 +63,22 @@ pub(super) fn hash<'a>(policies: &'a [HashPolicy], head: &impl Head) -> Hashed<'
         }
     }
     hashed
+}
+
+fn hash_of<'a>(of: &'a HashOf, head: &impl Head, made: &mut Option<Made<'a>>) -> Option<u64> {
+    match of {
+        HashOf::Header(name) => of_header(name, head),
+        HashOf::SourceIp => head.caller().map(|caller| hash_address(caller.client)),
+        HashOf::Query(name) => query_value(name, head.path_and_query()).map(text_hash),
+        HashOf::Cookie(cookie) => of_cookie(cookie, head, made),
+    }
+}
+
+/// The bucket of a client, 0 to 999,999; `None` when the request does not tell it.
+pub(super) fn bucket(affinity: &Affinity, head: &impl Head) -> Option<u32> {
+    let client = hash_of(&affinity.of, head, &mut None)?;
+    let hash = xxhash64(&client.to_le_bytes(), text_hash(&affinity.salt));
+    u32::try_from(hash % u64::from(BUCKETS)).ok()
 }
 
 /// The hash of a client's address, for connections whose chain follows it

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use rand::Rng;
 
 use super::condition::holds;
-use super::hash::hash;
+use super::hash::{bucket, hash};
 use super::trace::Trace;
 use super::{Decision, Head, Outcome, Target};
 use crate::compiled::{Rewrite, Table, without_port};
 use crate::route::{
     Forward, HeaderEdits, PathMatch, PathRewrite, Redirect, Route, RouteAction, RouteMatch,
-    RouteTable, VirtualHost, WeightedCluster,
+    RouteTable, VirtualHost, WeightedCluster, branch_of,
 };
 
 pub(super) fn decide<'a>(
@@ -194,13 +194,14 @@ impl<'a> Place<'a> {
         trace: &mut impl Trace,
     ) -> Option<Target<'a>> {
         let hash = hash(&forward.hash, head);
-        let branch = choose_branch(forward, hash.value, rng)?;
+        let (branch, kept) = choose_branch(forward, hash.value, head, rng)?;
         trace.note(|| match forward.clusters.len() {
             1 => format!("cluster {}", branch.name),
             count => format!(
                 "cluster {} {} with weight {} of {count}",
                 branch.name,
                 match hash.value {
+                    _ if kept => "keeps the client",
                     Some(_) if forward.hash_split => "follows the hash",
                     _ => "drawn",
                 },
@@ -210,7 +211,7 @@ impl<'a> Place<'a> {
         let mirrors = forward
             .mirrors
             .iter()
-            .filter(|mirror| draw(mirror.percent, rng))
+            .filter(|mirror| mirror.takes(branch) && draw(mirror.percent, rng))
             .collect::<Vec<_>>();
         for mirror in &mirrors {
             trace.note(|| format!("copy to {}", mirror.cluster));
@@ -284,36 +285,49 @@ pub(crate) fn draw(percent: f64, rng: &mut impl Rng) -> bool {
     percent >= 100.0 || rng.random_range(0.0..100.0) < percent
 }
 
-/// By the hash when the split follows it: growing shares at the end of the list only add clients.
-///
-/// Source: Envoy `RouteEntryImplBase::pickWeightedCluster`.
+/// The branch, and whether the client keeps it.
 fn choose_branch<'a>(
     forward: &'a Forward,
     hash: Option<u64>,
+    head: &impl Head,
     rng: &mut impl Rng,
-) -> Option<&'a WeightedCluster> {
-    if let [single] = forward.clusters.as_slice() {
-        return Some(single);
+) -> Option<(&'a WeightedCluster, bool)> {
+    let drawn = draw_branch(forward, hash, rng)?;
+    let kept = forward.affinity.iter().find_map(|affinity| {
+        let run = affinity.around(&forward.clusters, drawn)?;
+        branch_of(run, bucket(affinity, head)?)
+    });
+    match kept {
+        Some(branch) => Some((branch, true)),
+        None => forward.clusters.get(drawn).map(|branch| (branch, false)),
     }
-    let total: u64 = forward
+}
+
+/// By the hash when the split follows it: growing shares at the end of the list only add clients.
+///
+/// Source: Envoy `RouteEntryImplBase::pickWeightedCluster`.
+fn draw_branch(forward: &Forward, hash: Option<u64>, rng: &mut impl Rng) -> Option<usize> {
+    if forward.clusters.len() == 1 {
+        return Some(0);
+    }
+    let weights = forward
         .clusters
         .iter()
-        .map(|branch| u64::from(branch.weight))
-        .sum();
+        .map(|branch| u64::from(branch.weight));
+    let total: u64 = weights.clone().sum();
     if total == 0 {
-        return forward.clusters.first();
+        return (!forward.clusters.is_empty()).then_some(0);
     }
     let mut drawn = match hash {
         Some(hash) if forward.hash_split => hash % total,
         _ => rng.random_range(0..total),
     };
-    forward.clusters.iter().find(|branch| {
-        let weight = u64::from(branch.weight);
+    weights.enumerate().find_map(|(position, weight)| {
         if drawn < weight {
-            return true;
+            return Some(position);
         }
         drawn -= weight;
-        false
+        None
     })
 }
 

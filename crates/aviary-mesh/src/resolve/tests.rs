@@ -8,7 +8,9 @@ use super::*;
 use crate::MeshConfig;
 use crate::listener::{ChainAction, ChainMatch, Direction, TcpChain};
 use crate::matcher::{FullRegex, HeaderMatch, QueryMatch, StringMatch};
-use crate::route::{Mirror, PathMatch, PathRewrite, Redirect, RouteAction, RouteMatch, RouteTable};
+use crate::route::{
+    Affinity, HashOf, Mirror, PathMatch, PathRewrite, Redirect, RouteAction, RouteMatch, RouteTable,
+};
 
 struct Request {
     method: &'static str,
@@ -413,6 +415,72 @@ fn redirect_parts_follow_envoy() {
         ..base()
     };
     assert_eq!(go(https, &default_port), "301 https://reviews/a");
+}
+
+/// Where a user's requests go, over a split of `v2`, `v1` and another service of the same weight.
+fn places(weights: [u32; 2], headers: &[(&'static str, &'static str)]) -> Vec<String> {
+    let affinity = Affinity {
+        first: 0,
+        count: 2,
+        of: HashOf::Header("user".to_owned()),
+        salt: "a".to_owned(),
+    };
+    let [v2, v1] = weights;
+    let forward = Forward {
+        affinity: vec![affinity],
+        ..forward_to(&[("v2", v2), ("v1", v1), ("other", v1 + v2)])
+    };
+    let everything = RouteMatch::default();
+    let table = table(vec![route(everything, RouteAction::Forward(forward))]);
+    let mut rng = SmallRng::seed_from_u64(5);
+    let mut names = Vec::new();
+    for _ in 0..200 {
+        match request(&table, &get("/", headers), &mut rng).outcome {
+            Outcome::Forward(target) => names.push(target.branch.name.clone()),
+            other => panic!("{other:?}"),
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[test]
+fn affinity_keeps_the_branch_of_a_client_and_only_within_its_run() {
+    let anybody = places([1, 1], &[]);
+    assert_eq!(anybody, ["other", "v1", "v2"]);
+    let mut seen = std::collections::BTreeSet::new();
+    for user in ["a", "b", "c", "d", "e", "f", "g", "h"] {
+        let small = places([1, 9], &[("user", user)]);
+        let large = places([600, 400], &[("user", user)]);
+        assert_eq!((small.len(), large.len()), (2, 2), "{user}");
+        assert!(small[1] == "v1" || large[1] == "v2", "{user} left v2");
+        seen.extend(large);
+    }
+    assert_eq!(seen.len(), 3);
+}
+
+#[test]
+fn copies_are_only_of_requests_that_went_to_the_clusters_named() {
+    let mirror = Mirror {
+        cluster: "copy".to_owned(),
+        percent: 100.0,
+        only_from: vec!["b".to_owned()],
+        ..Mirror::default()
+    };
+    let forward = Forward {
+        mirrors: vec![mirror],
+        ..forward_to(&[("a", 1), ("b", 1)])
+    };
+    let everything = RouteMatch::default();
+    let table = table(vec![route(everything, RouteAction::Forward(forward))]);
+    let mut rng = SmallRng::seed_from_u64(5);
+    for _ in 0..100 {
+        let Outcome::Forward(target) = request(&table, &get("/", &[]), &mut rng).outcome else {
+            panic!("a forward")
+        };
+        assert_eq!(target.mirrors.len(), usize::from(target.branch.name == "b"));
+    }
 }
 
 #[test]

@@ -213,6 +213,7 @@ fn mirrors(scope: &Scope<'_>, key: &ObjectKey, rule: &HttpRoute) -> Vec<Mirror> 
         cluster: cluster_of(scope, key, destination),
         percent: percent.unwrap_or(100.0),
         shadow_host: true,
+        ..Mirror::default()
     });
     all.filter(|mirror| mirror.percent > 0.0).collect()
 }

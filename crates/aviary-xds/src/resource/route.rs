@@ -2,7 +2,7 @@
 
 use std::mem::take;
 
-use aviary_mesh::route::{Retry, Route, RouteTable, VirtualHost};
+use aviary_mesh::route::{Affinity, Retry, Route, RouteAction, RouteTable, VirtualHost};
 use envoy_types::pb::envoy::config::route::v3::{
     Decorator, Route as ProtoRoute, RouteConfiguration, VirtualHost as ProtoHost,
     virtual_host::TlsRequirementType,
@@ -23,12 +23,42 @@ const MAX_DIRECT_BODY_BYTES: u32 = 1 << 20;
 struct Extra {
     /// [`Retry::guarded`].
     guarded_retry: bool,
+    /// [`aviary_mesh::route::Forward::affinity`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    affinity: Vec<Affinity>,
+    /// [`aviary_mesh::route::Mirror::only_from`] by mirror; empty when all are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mirrors_only_from: Vec<Vec<String>>,
 }
 
 impl Extra {
     fn of(retry: Option<&Retry>) -> Self {
         Self {
             guarded_retry: retry.is_some_and(|retry| retry.guarded),
+            ..Self::default()
+        }
+    }
+
+    fn of_action(action: &RouteAction) -> Self {
+        let mut extra = Self::of(action::retry_of(action));
+        if let RouteAction::Forward(forward) = action {
+            extra.affinity.clone_from(&forward.affinity);
+            let mirrors = &forward.mirrors;
+            if mirrors.iter().any(|mirror| !mirror.only_from.is_empty()) {
+                let only_from = mirrors.iter().map(|mirror| mirror.only_from.clone());
+                extra.mirrors_only_from = only_from.collect();
+            }
+        }
+        extra
+    }
+
+    /// Gives an action what its message has no field for.
+    fn put_into(self, action: &mut RouteAction) {
+        if let RouteAction::Forward(forward) = action {
+            forward.affinity = self.affinity;
+            for (mirror, only_from) in forward.mirrors.iter_mut().zip(self.mirrors_only_from) {
+                mirror.only_from = only_from;
+            }
         }
     }
 }
@@ -143,7 +173,7 @@ fn tls_of(value: i32) -> Result<bool, Fault> {
 }
 
 fn route_to_proto(route: &Route) -> ProtoRoute {
-    let extra = Extra::of(action::retry_of(&route.action));
+    let extra = Extra::of_action(&route.action);
     let origin = (!route.origin.is_empty()).then(|| ("config", route.origin.clone()));
     ProtoRoute {
         name: route.name.clone(),
@@ -170,10 +200,12 @@ fn route_of(mut proto: ProtoRoute) -> Result<Route, Fault> {
     let matches = proto.r#match.take().ok_or_else(missing);
     let (filters, fault) = filter::settings_of(take(&mut proto.typed_per_filter_config))?;
     let operation = proto.decorator.take().map(operation_of).transpose();
+    let mut action = action::from_proto(proto.action.take(), extra.guarded_retry)?;
+    extra.put_into(&mut action);
     let route = Route {
         name: take(&mut proto.name),
         matches: matches.and_then(matches::from_proto).within("match")?,
-        action: action::from_proto(proto.action.take(), extra.guarded_retry)?,
+        action,
         request_headers: edits_of(
             "request",
             &mut proto.request_headers_to_add,

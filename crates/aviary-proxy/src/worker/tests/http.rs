@@ -248,6 +248,7 @@ fn request_mirror_gets_the_whole_copy() {
             cluster: "d".into(),
             percent: 100.0,
             shadow_host: true,
+            ..Mirror::default()
         }];
         let plan = simple(address, forward, &[one]).cluster(cluster("d"), &[two]);
         let _proxy = Proxy::start(plan).await;

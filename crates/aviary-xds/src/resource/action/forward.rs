@@ -196,6 +196,7 @@ fn mirror_of(mut proto: RequestMirrorPolicy) -> Result<Mirror, Fault> {
         cluster: take(&mut proto.cluster),
         percent: percent.unwrap_or(100.0),
         shadow_host: !take(&mut proto.disable_shadow_host_suffix_append),
+        ..Mirror::default()
     };
     nothing_left(&proto)?;
     Ok(mirror)

@@ -19,8 +19,8 @@ use aviary_mesh::listener::{
 use aviary_mesh::matcher::{FullRegex, HeaderMatch, QueryMatch, StringMatch, Text};
 use aviary_mesh::rbac::{Action, Permission, Policy, Principal, RbacFilter, Rules, Template};
 use aviary_mesh::route::{
-    DirectResponse, Fault, FaultAbort, FaultDelay, FilterSettings, Forward, HashCookie, HashOf,
-    HashPolicy, HeaderEdits, Mirror, PathMatch, PathRewrite, Redirect, Retry, RouteAction,
+    Affinity, DirectResponse, Fault, FaultAbort, FaultDelay, FilterSettings, Forward, HashCookie,
+    HashOf, HashPolicy, HeaderEdits, Mirror, PathMatch, PathRewrite, Redirect, Retry, RouteAction,
     RouteMatch, WeightedCluster,
 };
 use aviary_mesh::{
@@ -854,12 +854,23 @@ fn clusters() -> BoxedStrategy<Vec<WeightedCluster>> {
 
 #[expect(clippy::too_many_lines, reason = "a table")]
 fn action() -> BoxedStrategy<RouteAction> {
-    let mirror =
-        (word(), percent(), any::<bool>()).prop_map(|(cluster, percent, shadow_host)| Mirror {
+    let mirror = (word(), percent(), any::<bool>(), vec(word(), 0..2)).prop_map(
+        |(cluster, percent, shadow_host, only_from)| Mirror {
             cluster,
             percent,
             shadow_host,
-        });
+            only_from,
+        },
+    );
+    let affinity = (any::<[u32; 2]>(), word(), text()).prop_map(|([first, count], name, salt)| {
+        let of = HashOf::Header(name);
+        Affinity {
+            first,
+            count,
+            of,
+            salt,
+        }
+    });
     let hash = prop_oneof![
         word().prop_map(HashOf::Header),
         (word(), of(duration()), text()).prop_map(|(name, ttl, path)| {
@@ -896,12 +907,17 @@ fn action() -> BoxedStrategy<RouteAction> {
     let forward = (
         (clusters(), of(duration()), of(retry()), vec(mirror, 0..2)),
         (of(rewrite), host, upgrade),
-        (vec(hash, 0..3), any::<[bool; 2]>(), no_cluster),
+        (
+            vec(hash, 0..3),
+            any::<[bool; 2]>(),
+            no_cluster,
+            vec(affinity, 0..2),
+        ),
         (of(duration()), of(duration()), of(duration())),
     )
         .prop_map(
             |((clusters, timeout, retry, mirrors), (rewrite, host, upgrade), more, times)| {
-                let (hash, [hash_split, append_forwarded_host], no_cluster_status) = more;
+                let (hash, [hash_split, append_forwarded_host], no_cluster_status, affinity) = more;
                 RouteAction::Forward(Forward {
                     clusters,
                     timeout,
@@ -916,6 +932,7 @@ fn action() -> BoxedStrategy<RouteAction> {
                     append_forwarded_host,
                     hash,
                     hash_split,
+                    affinity,
                     idle_timeout: times.0,
                     max_stream_duration: times.1,
                     grpc_timeout_max: times.2,
