@@ -6,6 +6,7 @@ use crate::{
     Diagnostic, ObjectKey, Severity, Snapshot,
     diagnostic::{DUPLICATE_HOST, UNKNOWN_GATEWAY, UNKNOWN_HOST, UNKNOWN_SUBSET},
     live::Missing,
+    overlay,
 };
 
 /// All remarks on the objects of a settled snapshot, in a stable order.
@@ -22,6 +23,7 @@ pub fn analyze(snapshot: &Snapshot) -> Vec<Diagnostic> {
             found.extend(duplicate(snapshot, key, host, i));
         }
     }
+    found.extend(overlay::analyze(snapshot));
     found
 }
 

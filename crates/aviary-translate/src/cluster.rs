@@ -1,6 +1,6 @@
 //! Clusters and their endpoints.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{borrow::Cow, net::SocketAddr, sync::Arc, time::Duration};
 
 use aviary_api::{
     destination_rule::{Subset, TrafficPolicy},
@@ -15,6 +15,7 @@ use aviary_mesh::{
 use crate::{
     ProxyKey, ProxyKind, Snapshot,
     destination_rule::{self, Policy, Rule},
+    overlay,
     service::{Port, Protocol, Service},
 };
 
@@ -34,6 +35,13 @@ pub(crate) fn outbound_name(port: u16, subset: &str, host: &str) -> String {
     format!("outbound|{port}|{subset}|{host}")
 }
 
+/// Port, subset and host of a name by [`outbound_name`].
+pub(crate) fn outbound_parts(name: &str) -> Option<(u16, &str, &str)> {
+    let mut parts = name.strip_prefix("outbound|")?.splitn(3, '|');
+    let port = parts.next()?.parse().ok()?;
+    Some((port, parts.next()?, parts.next()?))
+}
+
 /// `inbound|<port>||`.
 pub(crate) fn inbound_name(port: u16) -> String {
     format!("inbound|{port}||")
@@ -44,8 +52,10 @@ struct Wanted<'a> {
     name: String,
     service: &'a Service,
     port: &'a Port,
-    subset: Option<&'a Subset>,
+    subset: Option<Cow<'a, Subset>>,
     rule: Option<&'a TrafficPolicy>,
+    /// The version whose endpoints take over while there is no ready one.
+    fallback: Option<&'a str>,
 }
 
 /// Adds the clusters to all Services, the fixed ones, and their endpoints.
@@ -85,6 +95,7 @@ pub(crate) fn add_outbound(snapshot: &Snapshot, key: &ProxyKey, config: &mut Mes
         let mut cluster = bare(wanted.name, discovery, upstream(wanted.port.protocol));
         let own = wanted
             .subset
+            .as_ref()
             .and_then(|subset| subset.traffic_policy.as_ref());
         Policy::layered(wanted.rule, own, wanted.port.number).apply(&mut cluster);
         cluster.service = Some(wanted.service.labels());
@@ -99,38 +110,69 @@ pub(crate) fn add_endpoints(snapshot: &Snapshot, key: &ProxyKey, config: &mut Me
         let is_sent = |cluster: &Arc<Cluster>| cluster.discovery == Discovery::Eds;
         if config.clusters.get(&wanted.name).is_some_and(is_sent) {
             let none = Labels::new();
-            let labels = wanted.subset.map_or(&none, |subset| &subset.labels);
-            let set = EndpointSet {
+            let subset = wanted.subset.as_ref();
+            let labels = subset.map_or(&none, |subset| &subset.labels);
+            let mut set = EndpointSet {
                 endpoints: endpoints(snapshot, wanted.service, wanted.port, labels),
                 cluster: wanted.name.clone(),
                 ..EndpointSet::default()
             };
+            if let Some(fallback) = wanted.fallback {
+                let labels = overlay::labels(fallback);
+                let others = endpoints(snapshot, wanted.service, wanted.port, &labels);
+                add_fallback(&mut set, others);
+            }
             config.endpoints.insert(wanted.name, Arc::new(set));
         }
     });
+}
+
+/// Endpoints that take over when none of the set is healthy: any that is keeps everything, so that
+/// a version that lost some of its pods does not give away some of its share.
+fn add_fallback(set: &mut EndpointSet, others: Vec<Endpoint>) {
+    /// One healthy endpoint of one.
+    const WHOLE: u32 = 100;
+    let count = u32::try_from(set.endpoints.len()).unwrap_or(u32::MAX);
+    set.overprovisioning_percent = WHOLE.saturating_mul(count.max(1));
+    let lower = others.into_iter().map(|endpoint| Endpoint {
+        priority: 1,
+        ..endpoint
+    });
+    set.endpoints.extend(lower);
 }
 
 fn for_each<'a>(snapshot: &'a Snapshot, key: &ProxyKey, mut visit: impl FnMut(Wanted<'a>)) {
     for service in snapshot.services.values() {
         let rule = destination_rule::find(snapshot, &key.namespace, service).unwrap_or_default();
         for port in &service.ports {
-            let wanted = |subset: Option<&'a Subset>, rule: Option<&'a TrafficPolicy>| Wanted {
-                name: outbound_name(
-                    port.number,
-                    subset.map_or("", |subset| &subset.name),
-                    &service.host,
-                ),
-                service,
-                port,
-                subset,
-                rule,
+            let wanted = |subset: Option<Cow<'a, Subset>>, rule: Option<&'a TrafficPolicy>| {
+                let subset_name = subset.as_ref().map_or("", |subset| &subset.name);
+                Wanted {
+                    name: outbound_name(port.number, subset_name, &service.host),
+                    service,
+                    port,
+                    subset,
+                    rule,
+                    fallback: None,
+                }
             };
             visit(wanted(None, rule.policy));
             for subset in &rule.subsets {
-                visit(wanted(Some(subset), rule.policy));
+                visit(wanted(Some(Cow::Borrowed(subset)), rule.policy));
             }
             for form in kept(snapshot, service, &rule) {
-                visit(wanted(Some(&form.subset), form.traffic_policy.as_ref()));
+                let subset = Cow::Borrowed(&form.subset);
+                visit(wanted(Some(subset), form.traffic_policy.as_ref()));
+            }
+            let guard = snapshot.guard(&service.host);
+            for version in guard
+                .iter()
+                .flat_map(|guard| overlay::clusters(guard, &rule))
+            {
+                visit(Wanted {
+                    fallback: version.fallback,
+                    ..wanted(Some(Cow::Owned(version.subset)), rule.policy)
+                });
             }
         }
     }

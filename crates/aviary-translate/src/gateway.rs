@@ -19,7 +19,7 @@ use aviary_mesh::{
 };
 
 use crate::{
-    Diagnostic, ObjectKey, ProxyKey, Snapshot,
+    Diagnostic, ObjectKey, ProxyKey, Snapshot, overlay,
     sidecar::{self, SERVER_NAME, tracing},
     snapshot::Entry,
     virtual_service::{self, Scope},
@@ -163,7 +163,7 @@ fn table(
     }
     let mut virtual_hosts: Vec<VirtualHost> = Vec::new();
     for (host, domain) in domains {
-        let mut routes: Vec<Route> = Vec::new();
+        let mut routes: Vec<(Scope<'_>, Route)> = Vec::new();
         for (owner, spec, gateways, number) in &domain.rules {
             let scope = Scope {
                 snapshot,
@@ -172,10 +172,15 @@ fn table(
                 port: *number,
                 host: &host,
             };
-            routes.extend(virtual_service::routes(&scope, owner, spec, diagnostics));
+            let own = virtual_service::routes(&scope, owner, spec, diagnostics);
+            routes.extend(own.into_iter().map(|route| (scope, route)));
         }
         // Several objects may end in a catch-all; it must not hide the rules of the next.
-        routes.sort_by_key(|route| virtual_service::takes_everything(&route.matches));
+        routes.sort_by_key(|(_, route)| virtual_service::takes_everything(&route.matches));
+        let routes = routes
+            .into_iter()
+            .flat_map(|(scope, route)| overlay::routes(&scope, route, diagnostics))
+            .collect();
         virtual_hosts.push(VirtualHost {
             name: format!("{host}:{port}"),
             domains: vec![host],

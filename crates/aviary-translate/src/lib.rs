@@ -15,6 +15,8 @@ mod live;
 mod destination_rule;
 mod cluster;
 mod virtual_service;
+mod overlay;
+mod effective;
 mod sidecar;
 mod gateway;
 mod analyze;
@@ -23,6 +25,7 @@ mod tests;
 
 pub use analyze::analyze;
 pub use diagnostic::{Diagnostic, Severity};
+pub use effective::{Effective, effective};
 pub use key::{ObjectKey, ProxyKey, ProxyKind};
 pub use live::{LastGood, Missing, SubsetForm};
 pub use snapshot::{Kind, Snapshot};

@@ -117,6 +117,7 @@ impl Snapshot {
         }
         self.live = live;
         self.retained = Arc::new(retained);
+        self.settle_guards();
     }
 
     /// The destinations of `spec` that are not known, and the subsets that are.

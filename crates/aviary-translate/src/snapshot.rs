@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use aviary_api::{
-    DestinationRule, Gateway, VirtualService, destination_rule::DestinationRuleSpec,
+    DestinationRule, Gateway, Release, VirtualService, destination_rule::DestinationRuleSpec,
     gateway::GatewaySpec, virtual_service::VirtualServiceSpec,
 };
 use aviary_mesh::endpoint::Health;
@@ -18,6 +18,7 @@ use serde_json::Value;
 use crate::{
     ObjectKey,
     live::{LastGood, Live, Retained},
+    overlay::{Guard, Guards},
     service::{Service, Slice},
     workload::{self, Workload},
 };
@@ -37,10 +38,13 @@ pub enum Kind {
     DestinationRule,
     /// `networking.istio.io` Gateway.
     Gateway,
+    /// `aviary.dev` Release.
+    Release,
 }
 
 impl Kind {
-    /// All kinds.
+    /// All kinds that are always served. `Release` is not, as long as nothing carries one out
+    /// ([`aviary_api::crd`]).
     pub const ALL: [Self; 6] = [
         Self::Service,
         Self::EndpointSlice,
@@ -97,9 +101,12 @@ pub struct Snapshot {
     pub(crate) virtual_services: Objects<Entry<VirtualServiceSpec>>,
     pub(crate) destination_rules: Objects<Entry<DestinationRuleSpec>>,
     pub(crate) gateways: Objects<Entry<GatewaySpec>>,
+    /// Those that say something about traffic.
+    pub(crate) releases: Objects<Guard>,
     pub(crate) last_good: Objects<LastGood>,
     pub(crate) live: Objects<Live>,
     pub(crate) retained: Arc<Retained>,
+    pub(crate) guards: Guards,
 }
 
 /// An object that is not of its kind's form.
@@ -157,6 +164,11 @@ impl Snapshot {
                 let entry = Entry::new(read::<Gateway>(kind, object)?);
                 Ok(put(&mut self.gateways, entry.key.clone(), Some(entry)))
             }
+            Kind::Release => {
+                let object: Release = read(kind, object)?;
+                let key = meta_key(&object.metadata);
+                Ok(put(&mut self.releases, key, Guard::new(&object)))
+            }
         }
     }
 
@@ -174,6 +186,7 @@ impl Snapshot {
             }
             Kind::DestinationRule => self.destination_rules.remove(key).is_some(),
             Kind::Gateway => self.gateways.remove(key).is_some(),
+            Kind::Release => self.releases.remove(key).is_some(),
         }
     }
 
@@ -194,6 +207,7 @@ impl Snapshot {
             Kind::VirtualService => self.virtual_services.keys().cloned().collect(),
             Kind::DestinationRule => self.destination_rules.keys().cloned().collect(),
             Kind::Gateway => self.gateways.keys().cloned().collect(),
+            Kind::Release => self.releases.keys().cloned().collect(),
         }
     }
 
@@ -219,7 +233,7 @@ impl Snapshot {
                 .get(key)
                 .map(|entry| entry.generation),
             Kind::Gateway => self.gateways.get(key).map(|entry| entry.generation),
-            Kind::Service | Kind::EndpointSlice | Kind::Pod => None,
+            Kind::Service | Kind::EndpointSlice | Kind::Pod | Kind::Release => None,
         }
     }
 

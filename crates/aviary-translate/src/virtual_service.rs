@@ -21,7 +21,9 @@ use aviary_mesh::{
     },
 };
 
+pub(crate) use condition::{route_match, string};
 use forward::default_forward;
+pub(crate) use forward::{ALONE, Target, hashes};
 
 use crate::{
     Diagnostic, ObjectKey, ProxyKey, Severity, Snapshot, destination_rule::time, diagnostic,
@@ -111,7 +113,7 @@ pub(crate) fn takes_everything(matches: &RouteMatch) -> bool {
 /// Whether a match can hold for this proxy at all.
 ///
 /// Source: Istio `matchesHTTP`: with `gateways` in the block, the source is not looked at.
-fn applies(scope: &Scope<'_>, key: &ObjectKey, block: &HttpMatch) -> bool {
+pub(crate) fn applies(scope: &Scope<'_>, key: &ObjectKey, block: &HttpMatch) -> bool {
     let source = Source {
         port: block.port,
         gateways: &block.gateways,
@@ -187,7 +189,7 @@ fn route(
     };
     Ok(Route {
         name: rule.name.clone(),
-        matches: condition::route_match(block)?,
+        matches: route_match(block)?,
         action,
         request_headers,
         response_headers: headers

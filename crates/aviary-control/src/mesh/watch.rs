@@ -46,6 +46,12 @@ pub(crate) fn resource(kind: Kind) -> ApiResource {
             "destinationrules",
         ),
         Kind::Gateway => (aviary_api::NETWORKING_GROUP, "v1", "Gateway", "gateways"),
+        Kind::Release => (
+            aviary_api::release::GROUP,
+            aviary_api::release::VERSION,
+            "Release",
+            "releases",
+        ),
     };
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, name), plural)
 }

@@ -15,7 +15,7 @@ use aviary_mesh::{
 
 use super::{INSPECT_TIMEOUT, http_chain, http_protocols, named, tcp_chain};
 use crate::{
-    Diagnostic, ProxyKey, Snapshot, cluster, destination_rule,
+    Diagnostic, ProxyKey, Snapshot, cluster, destination_rule, overlay,
     service::{Port, Protocol, Service},
     virtual_service::{self, Scope, default_route, operation},
 };
@@ -155,7 +155,7 @@ fn tcp_listener(service: &Service, port: &Port, by_source: bool, address: IpAddr
     unbound(name, SocketAddr::new(address, port.number), vec![chain])
 }
 
-/// Where rules for connections send those to a port; empty when no rule says anything.
+/// Where connections to a port are sent: by the user's rules, else to the Service.
 fn tcp_clusters(
     snapshot: &Snapshot,
     key: &ProxyKey,
@@ -171,17 +171,17 @@ fn tcp_clusters(
         host: &service.host,
     };
     let owner = snapshot.mesh_owner(&service.host);
-    owner
+    let branches = owner
         .and_then(|(owner, spec)| virtual_service::tcp_branches(&scope, owner, spec))
-        .unwrap_or_default()
+        .filter(|branches| !branches.is_empty())
+        .unwrap_or_else(|| TcpBranch::only(service_cluster(service, port)));
+    overlay::tcp(&scope, branches)
 }
 
-/// Gives the chains these clusters, when there are some.
+/// Gives the chains these clusters.
 fn split(chains: &mut [FilterChain], clusters: &[TcpBranch]) {
     for chain in chains {
-        if let ChainAction::Tcp(tcp) = &mut chain.action
-            && !clusters.is_empty()
-        {
+        if let ChainAction::Tcp(tcp) = &mut chain.action {
             tcp.clusters = clusters.to_vec();
         }
     }
@@ -256,7 +256,7 @@ impl Hosts {
         self.add(
             format!("{}:{}", service.host, port.number),
             domains(service, key),
-            routes,
+            by_version(&scope, routes, diagnostics),
         );
     }
 
@@ -284,6 +284,7 @@ impl Hosts {
                 host: &host,
             };
             let routes = virtual_service::routes(&scope, owner, spec, diagnostics);
+            let routes = by_version(&scope, routes, diagnostics);
             self.add(format!("{host}:{PLAIN_PORT}"), vec![host.clone()], routes);
         }
     }
@@ -316,6 +317,18 @@ impl Hosts {
             ..RouteTable::default()
         }
     }
+}
+
+/// With the overlays of Releases.
+fn by_version(
+    scope: &Scope<'_>,
+    routes: Vec<Route>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Route> {
+    let routes = routes.into_iter();
+    routes
+        .flat_map(|route| overlay::routes(scope, route, diagnostics))
+        .collect()
 }
 
 fn mesh() -> BTreeSet<String> {

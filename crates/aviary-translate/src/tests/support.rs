@@ -38,6 +38,7 @@ pub(super) fn kind_of(object: &Value) -> Option<Kind> {
         "VirtualService" => Kind::VirtualService,
         "DestinationRule" => Kind::DestinationRule,
         "Gateway" => Kind::Gateway,
+        "Release" => Kind::Release,
         _ => return None,
     })
 }
@@ -106,15 +107,15 @@ pub(super) struct Proxy {
 }
 
 /// A request written as `GET reviews:9080 /path name=value …`.
-struct Request {
+pub(super) struct Request {
     method: String,
     authority: String,
     path: String,
-    headers: BTreeMap<String, String>,
+    pub(super) headers: BTreeMap<String, String>,
 }
 
 impl Request {
-    fn new(text: &str) -> Self {
+    pub(super) fn new(text: &str) -> Self {
         let mut words = text.split_whitespace();
         let mut next = || words.next().expect("METHOD HOST PATH").to_owned();
         let (method, authority, path) = (next(), next(), next());

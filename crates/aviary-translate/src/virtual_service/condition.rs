@@ -10,7 +10,7 @@ use aviary_mesh::{
 ///
 /// # Errors
 /// When an expression cannot be compiled.
-pub(super) fn route_match(block: &HttpMatch) -> Result<RouteMatch, String> {
+pub(crate) fn route_match(block: &HttpMatch) -> Result<RouteMatch, String> {
     let path = match block.uri.as_ref().map(string).transpose()?.flatten() {
         None => PathMatch::Prefix("/".to_owned()),
         Some(StringMatch::Exact(path)) => PathMatch::Exact(path),
@@ -76,7 +76,7 @@ pub(super) fn origins(wanted: &[Wanted]) -> Result<Vec<Text>, String> {
 }
 
 /// A comparison; `None` asks for presence only.
-fn string(wanted: &Wanted) -> Result<Option<StringMatch>, String> {
+pub(crate) fn string(wanted: &Wanted) -> Result<Option<StringMatch>, String> {
     if let Some(exact) = &wanted.exact {
         return Ok(Some(StringMatch::Exact(exact.clone())));
     }

@@ -32,7 +32,7 @@ const DEFAULT_ATTEMPTS: u32 = 2;
 /// Draws of another endpoint when the one drawn was tried already.
 const AVOID_PREVIOUS: u32 = 5;
 /// Weight of a single branch, which takes everything: the form that survives the wire.
-const ALONE: u32 = 100;
+pub(crate) const ALONE: u32 = 100;
 /// Envoy's default.
 const BASE_INTERVAL: Duration = Duration::from_millis(25);
 
@@ -81,7 +81,10 @@ pub(super) fn forward(
     };
     Forward {
         clusters: clusters(scope, key, &rule.route),
-        hash: hashes(scope, key, &rule.route),
+        hash: hashes(
+            scope,
+            (rule.route.iter()).map(|branch| target_of(scope, key, &branch.destination)),
+        ),
         timeout: time(rule.timeout.as_deref()),
         retry: rule
             .retries
@@ -151,35 +154,44 @@ pub(super) fn tcp_branches(
 /// What is hashed for the balancers of the destinations.
 ///
 /// Source: Istio: those of all destinations stand side by side.
-fn hashes(
+pub(crate) fn hashes(
     scope: &Scope<'_>,
-    key: &ObjectKey,
-    branches: &[HttpRouteDestination],
+    targets: impl IntoIterator<Item = Target>,
 ) -> Vec<HashPolicy> {
     let mut hashes = Vec::new();
-    for branch in branches {
-        let (host, port) = target_of(scope, key, &branch.destination);
-        let subset = &branch.destination.subset;
+    for target in targets {
+        let Target { host, subset, port } = target;
         let hash = scope.snapshot.service_of_host(&host).and_then(|service| {
             let client = &scope.proxy.namespace;
-            destination_rule::hash(scope.snapshot, client, service, subset, port)
+            destination_rule::hash(scope.snapshot, client, service, &subset, port)
         });
         hashes.extend(hash.filter(|hash| !hashes.contains(hash)));
     }
     hashes
 }
 
-/// The cluster of a destination, whether it exists or not.
-fn cluster_of(scope: &Scope<'_>, key: &ObjectKey, destination: &Destination) -> String {
-    let (host, port) = target_of(scope, key, destination);
-    cluster::outbound_name(port, &destination.subset, &host)
+/// What a destination means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Full name.
+    pub(crate) host: String,
+    /// Empty is all of it.
+    pub(crate) subset: String,
+    /// Port of the Service.
+    pub(crate) port: u16,
 }
 
-/// Host and port of a destination.
+/// The cluster of a destination, whether it exists or not.
+fn cluster_of(scope: &Scope<'_>, key: &ObjectKey, destination: &Destination) -> String {
+    let Target { host, subset, port } = target_of(scope, key, destination);
+    cluster::outbound_name(port, &subset, &host)
+}
+
+/// What a destination means.
 ///
 /// Source: Istio `GetDestinationCluster`: without a port, the Service's only one, else that which
 /// the request came for.
-fn target_of(scope: &Scope<'_>, key: &ObjectKey, destination: &Destination) -> (String, u16) {
+fn target_of(scope: &Scope<'_>, key: &ObjectKey, destination: &Destination) -> Target {
     let host = names::expand_host(&destination.host, &key.namespace);
     let explicit = destination
         .port
@@ -190,7 +202,8 @@ fn target_of(scope: &Scope<'_>, key: &ObjectKey, destination: &Destination) -> (
         _ => None,
     };
     let port = explicit.or_else(only).unwrap_or(scope.port);
-    (host, port)
+    let subset = destination.subset.clone();
+    Target { host, subset, port }
 }
 
 /// Source: Istio: an absent percentage is everything, zero turns the copy off.
