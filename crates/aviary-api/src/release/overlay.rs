@@ -20,7 +20,8 @@ use crate::virtual_service::HttpMatch;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Overlay {
-    /// Counts every change, and never goes back within a `Release`. Proxies acknowledge it.
+    /// Counts every change, and sometimes more; never goes back within a `Release`. Proxies
+    /// acknowledge it.
     pub revision: u64,
     /// Shares that sum to 1,000,000. The order has meaning, see [`Overlay::version_of`].
     pub shares: Vec<Share>,

@@ -69,6 +69,8 @@ impl Run<'_> {
         };
         self.status.progress = Progress::default();
         self.give_all(Role::Stable, false);
+        // What proxies say of a version that was here before must be said anew.
+        self.renew();
         let message = format!(
             "all traffic stays with {} until {} is ready",
             self.label(Role::Stable),
@@ -181,7 +183,7 @@ impl Run<'_> {
             self.plan.wait("the release to be resumed");
             return;
         }
-        if live && self.is_ready(Role::New, self.full_size(Role::New)) {
+        if live && self.is_brought_up() && self.is_ready(Role::New, self.full_size(Role::New)) {
             if self.wanted_side() == Some(Role::Stable) {
                 self.plan
                     .wait("`control.takeOver` to be removed: stable has everything");
@@ -195,6 +197,12 @@ impl Run<'_> {
             let message = "the new version was not ready in time";
             self.abort("NotReady", message, Cause::Rule);
         }
+    }
+
+    /// Whether pods of the new version were asked for after traffic was pinned.
+    pub(super) fn is_brought_up(&self) -> bool {
+        let pinned = self.status.progress.pinned_at.is_some();
+        pinned && self.deployment(Role::New).is_some_and(|it| wanted(it) > 0)
     }
 
     pub(super) fn ack_deadline(&self) -> std::time::Duration {

@@ -15,7 +15,7 @@ impl Run<'_> {
         if phase == Phase::TakenOver && self.status.progress.taken_over == Some(side) {
             return false;
         }
-        if phase == Phase::Preparing && (side == Role::Stable || !self.is_prepared()) {
+        if phase == Phase::Preparing && (side == Role::Stable || !self.is_brought_up()) {
             // Stable has everything already, or the new version cannot serve yet.
             return false;
         }
@@ -33,10 +33,6 @@ impl Run<'_> {
         let message = format!("{} takes over", self.label(side));
         self.enter(Phase::TakenOver, "TakenOver", message, Cause::Asked);
         true
-    }
-
-    fn is_prepared(&self) -> bool {
-        self.status.progress.pinned_at.is_some()
     }
 
     /// Waits for the takeover to be taken back, or for the other side to be retired.

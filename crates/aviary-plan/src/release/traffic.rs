@@ -68,6 +68,16 @@ impl Run<'_> {
         }
     }
 
+    /// The same split under another revision, so that every proxy has to speak again.
+    pub(super) fn renew(&mut self) {
+        let before = self.release.status.as_ref();
+        let before = before.and_then(|status| status.overlay.as_ref());
+        let last = before.map_or(0, |overlay| overlay.revision);
+        if let Some(overlay) = &mut self.status.overlay {
+            overlay.revision = last + 1;
+        }
+    }
+
     fn put(&mut self, overlay: Overlay) {
         debug_assert!(overlay.is_whole(), "shares sum to the whole");
         let before = self.overlay();
