@@ -4,7 +4,7 @@ use aviary_api::release::{Condition, GROUP, Phase, Role, VERSION, VerdictStatus,
 use serde_json::{Value, json};
 
 use super::Run;
-use crate::kind::RELEASE;
+use crate::kind::{DEPLOYMENT, RELEASE};
 use crate::object::to_value;
 use crate::plan::Action;
 
@@ -133,9 +133,12 @@ impl Run<'_> {
         condition.message = message;
     }
 
-    /// Writes the status if it changed; a transition's goes before its event.
+    /// Writes the status if it changed, and in any case before Deployments are touched: the write
+    /// is refused if the release went on since it was read, and then nothing else is done.
     pub(super) fn write(&mut self) {
-        if self.release.status.as_ref() == Some(&self.status) {
+        let same = self.release.status.as_ref() == Some(&self.status);
+        let fenced = self.plan.actions.iter().any(touches_deployment);
+        if same && !fenced {
             return;
         }
         let meta = &self.release.metadata;
@@ -155,11 +158,19 @@ impl Run<'_> {
             kind: RELEASE,
             object,
         };
-        if self.moved {
+        if self.moved || fenced {
             self.plan.actions.insert(0, write);
         } else {
             self.plan.actions.push(write);
         }
+    }
+}
+
+fn touches_deployment(action: &Action) -> bool {
+    match action {
+        Action::Create { kind, .. } => *kind == DEPLOYMENT,
+        Action::Patch { target, .. } | Action::Delete { target, .. } => target.kind == DEPLOYMENT,
+        _ => false,
     }
 }
 
