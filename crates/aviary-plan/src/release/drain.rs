@@ -155,7 +155,7 @@ impl Run<'_> {
                 let message = format!("{} is the stable version", self.label(Role::New));
                 self.enter(Phase::Completed, "Completed", message, Cause::Rule);
             }
-            Phase::Aborting => {
+            phase if phase == Phase::Aborting || self.reverts() => {
                 let message = format!("{} is as it was before", self.label(Role::Stable));
                 self.enter(Phase::RolledBack, "RolledBack", message, Cause::Rule);
             }

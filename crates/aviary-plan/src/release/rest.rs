@@ -67,7 +67,9 @@ impl Run<'_> {
             .is_some_and(|it| it.role == Role::Stable);
         let other = self.label(Role::New) != self.spec.new.version;
         let again = control.restart > self.status.seen.restart && !promoted;
-        if other || again {
+        // After a promotion the one that was stable may be wanted again, as a new version.
+        let nothing_new = self.reverts() && !promoted;
+        if (other || again) && !nothing_new {
             Some(Wish::BeginAnew)
         } else if phase == Phase::Completed && back {
             Some(Wish::GoBack)

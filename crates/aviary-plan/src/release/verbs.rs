@@ -19,6 +19,11 @@ impl Run<'_> {
         let succeeds =
             phase == Phase::Preparing || phase.is_stepping() || phase == Phase::TakenOver;
         if succeeds && !self.release.is_leaving() && self.wants_other_attempt() {
+            if self.reverts() {
+                let message = "the version wanted is the stable one";
+                self.abort("Reverted", message, Cause::Asked);
+                return true;
+            }
             let message = if self.label(Role::New) == self.spec.new.version {
                 "begins anew".to_owned()
             } else {
@@ -63,6 +68,11 @@ impl Run<'_> {
     pub(super) fn wants_other_attempt(&self) -> bool {
         self.label(Role::New) != self.spec.new.version
             || self.spec.control.restart > self.status.seen.restart
+    }
+
+    /// Whether the version wanted is stable already, so that there is nothing to try.
+    pub(super) fn reverts(&self) -> bool {
+        self.label(Role::Stable) == self.spec.new.version
     }
 
     /// The side that is to have everything, while that may be taken back.

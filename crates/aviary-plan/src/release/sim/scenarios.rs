@@ -189,6 +189,22 @@ fn third_version_supersedes_after_the_second_is_drained() {
 }
 
 #[test]
+fn release_of_the_stable_version_is_a_way_back() {
+    let mut world = world(11, &canary());
+    world.until(|it| it.hold() == Some(HoldReason::Gate));
+    world
+        .store
+        .edit("first", |it| it.spec.new.version = "v1".to_owned());
+    world.until(|it| it.phase() == Phase::RolledBack);
+    world.calm(50);
+    assert_eq!(world.phase(), Phase::RolledBack);
+    assert_eq!(
+        world.journal().last().map(|it| it.0.as_str()),
+        Some("RolledBack")
+    );
+}
+
+#[test]
 fn takeover_is_reversible_and_offline_waits_for_rules_that_name_the_loser() {
     let mut world = world(7, &canary());
     world.until(|it| it.hold() == Some(HoldReason::Gate));
