@@ -81,7 +81,7 @@ impl Run<'_> {
     }
 
     /// Whether live rules name the version that is to be retired; says which.
-    fn is_named(&mut self) -> bool {
+    pub(super) fn is_named(&mut self) -> bool {
         let drain = self.status.progress.drain.as_ref();
         let loser = self.label(drain.map_or(Role::New, |drain| drain.role));
         let Some(rules) = self.view.references.get(&loser).filter(|it| !it.is_empty()) else {

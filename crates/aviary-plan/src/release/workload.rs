@@ -94,14 +94,18 @@ impl Run<'_> {
         });
     }
 
-    /// Deletes the Deployment of the side that lost.
+    /// Deletes the Deployment of the side that lost, unless a rule came to name it meanwhile.
     pub(super) fn delete_loser(&mut self) {
         let loser = self.status.progress.drain.as_ref().map(|drain| drain.role);
         if let Some(deployment) = loser.and_then(|role| self.deployment(role))
             && self.holds_claim()
         {
+            let target = object::target(&DEPLOYMENT, &deployment.metadata);
+            if self.is_named() {
+                return;
+            }
             let action = Action::Delete {
-                target: object::target(&DEPLOYMENT, &deployment.metadata),
+                target,
                 propagation: None,
                 unless_any: Vec::new(),
                 event: None,
