@@ -103,8 +103,7 @@ impl Run<'_> {
 
     /// Moves to the step of a changed plan that has no more weight than the present one.
     fn change_plan(&mut self, stages: &[Stage<'_>]) -> bool {
-        let hash = self.plan_hash();
-        if self.status.seen.plan == hash {
+        if self.status.seen.plan == self.plan_hash() {
             return false;
         }
         let present = self.new_parts();
@@ -113,9 +112,6 @@ impl Run<'_> {
             .filter(|(_, stage)| stage.parts <= present)
             .map(|(number, _)| number)
             .last();
-        self.status.seen.plan = hash;
-        self.status.attempt += 1;
-        self.status.seen.jump_to = None;
         self.enter_step(number.unwrap_or(0), "PlanChanged", Cause::Asked);
         true
     }
@@ -213,6 +209,13 @@ impl Run<'_> {
 
     /// Writes the weights of a step.
     pub(super) fn enter_step(&mut self, number: u32, reason: &'static str, cause: Cause) {
+        let hash = self.plan_hash();
+        if self.status.seen.plan != hash {
+            // Approvals and jumps were for other steps.
+            self.status.seen.plan = hash;
+            self.status.seen.jump_to = None;
+            self.status.attempt += 1;
+        }
         let stages = self.spec.strategy.stages();
         let of = self.spec.strategy.step_count();
         let number = number.min(of);
